@@ -1,0 +1,115 @@
+-- outcome writes what became of a send. A: claim ('' for what a look-up found),
+-- kind, code, reason, next action (a time in ms, or 'in' ms when negative), 1 when
+-- the send is given back, transaction id or '', then the pieces of the transaction.
+-- Answers: done, ignored, same, double, alert, look.
+local claim, kind, code, reason, next_at, back, tx = A[1], A[2], A[3], A[4], tonumber(A[5]), A[6], A[7]
+if not state then
+  return answer('missing')
+end
+if next_at < 0 then
+  next_at = now - next_at
+end
+local set, del = {'c', code}, {'r'}
+if tx ~= '' then
+  set[#set + 1] = 'tx'
+  set[#set + 1] = tx
+end
+for i = 8, #A do
+  set[#set + 1] = 'x' .. (i - 8)
+  set[#set + 1] = A[i]
+end
+if #A >= 8 then
+  del[#del + 1] = 'x' .. (#A - 7) -- an older answer's next piece must not be read on
+end
+
+-- Proof of execution counts always: late, and from a worker that lost its claim.
+if kind == 'succeeded' or kind == 'processing' then
+  if state == 'succeeded' then
+    if R.tx == tx then
+      return answer('same')
+    end
+    move('succeeded', 'double', 0, {'c', 'DOUBLE', 'dx', tx})
+    return answer('double')
+  end
+  if FINAL[state] then
+    if kind == 'processing' and R.tx == tx then
+      return answer('same')
+    end
+    set[2] = 'EXECUTED_AFTER'
+    move('needs_review', 'executed_after', 0, set, del)
+    return answer('alert')
+  end
+  if kind == 'succeeded' then
+    move('succeeded', 'succeeded', 0, set, del)
+    return answer('done')
+  end
+  if state == 'processing' and R.tx == tx then
+    redis.call('HSET', J, 'na', int(next_at))
+    version = redis.call('HINCRBY', J, 'v', 1)
+    redis.call('ZADD', DUE, int(next_at + grace), id)
+    return answer('done', next_at)
+  end
+  move('processing', 'accepted', next_at, set, del)
+  return answer('done', next_at)
+end
+
+local mine = state == 'sending' and claim ~= '' and R.cl == claim
+
+-- The transaction itself ended without delivering.
+if (kind == 'failed' or kind == 'refunded') and tx ~= '' then
+  if not mine and state ~= 'unknown' and state ~= 'processing' and state ~= 'needs_review'
+    and not (state == 'succeeded' and kind == 'refunded' and R.tx == tx) then
+    return answer('ignored')
+  end
+  move(kind, kind, 0, set, del)
+  return answer('done')
+end
+
+-- The job waits for an answer that a look-up has to find.
+if kind == 'unknown' then
+  if not mine then
+    return answer('ignored')
+  end
+  set[#set + 1] = 'am'
+  set[#set + 1] = number('am') + 1
+  move('unknown', code, next_at, set, {'cl', 'r', 'e', 'ea'})
+  return answer('look', next_at)
+end
+
+-- What follows says that nothing was executed: it counts only from the holder of
+-- the permission, in time, and where Redis has forgotten nothing since.
+if not mine or R.i ~= inc or now >= number('sa') then
+  return answer('ignored')
+end
+if kind == 'in_use' then -- the identifier is used: its transaction must be found
+  set[#set + 1] = 'au'
+  set[#set + 1] = '1'
+  move('unknown', code, next_at, set, {'cl', 'r', 'e', 'ea'})
+  return answer('look', next_at)
+end
+if kind == 'failed' then
+  if number('am') > 0 or R.su then -- an earlier send may yet turn up: one more look
+    set[#set + 1] = 'pf'
+    set[#set + 1] = code
+    move('unknown', code, next_at, set, {'cl', 'r', 'e', 'ea'})
+    return answer('look', next_at)
+  end
+  move('failed', code, 0, set, del)
+  return answer('done')
+end
+if kind == 'review' then
+  move('needs_review', code, 0, set, del)
+  return answer('done')
+end
+if back == '1' then
+  set[#set + 1] = 'n'
+  set[#set + 1] = number('n') - 1
+end
+set[#set + 1] = 'r'
+set[#set + 1] = reason
+if kind == 'held' then
+  set[#set + 1] = 'hs'
+  set[#set + 1] = int(now)
+end
+move('queued', reason, next_at, set, {'cl', 'e', 'ea'})
+return answer('done', next_at)

@@ -1,0 +1,41 @@
+-- The part that every script of one job begins with. KEYS: 1 record, 2 due,
+-- 3 incarnation, 4 tomb, 5 review. ARGV: see Ledger.call; the script's own
+-- arguments are A[1], A[2], …
+local J, DUE, INCARNATION, TOMB, REVIEW = unpack(KEYS)
+local id, epoch, known, who = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local settle, retention, memory = tonumber(ARGV[5]), ARGV[6], ARGV[7]
+local lifetime, max_sends, grace = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local A = {unpack(ARGV, 11)}
+
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+
+-- Large numbers would be written with an exponent.
+local function int(x) return string.format('%.0f', x) end
+
+-- incarnation names the Redis process that runs this script, and says until when
+-- it may have forgotten writes of the one before. It asks Redis itself, so that no
+-- script can run with the name of a process that is gone; epoch stands in for it
+-- where Redis has no such name (memory://).
+local function incarnation()
+  local inc = epoch
+  if inc == '' then
+    inc = string.sub(string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or '', 1, 12)
+      .. string.sub(string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '', 1, 12)
+  end
+  local seen = redis.call('HMGET', INCARNATION, 'now', 'seen', 'first')
+  if seen[1] == inc then
+    if seen[3] == '1' then
+      return inc, 0
+    end
+    return inc, tonumber(seen[2]) + settle
+  end
+  -- An empty Redis that this client has never seen full is new: it can have
+  -- forgotten nothing.
+  if not seen[1] and known == '' then
+    redis.call('HSET', INCARNATION, 'now', inc, 'seen', int(now), 'first', '1')
+    return inc, 0
+  end
+  redis.call('HSET', INCARNATION, 'now', inc, 'seen', int(now), 'first', '0')
+  return inc, now + settle
+end
