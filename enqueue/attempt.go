@@ -38,6 +38,7 @@ const (
 	KindProcessing Kind = "processing"
 	KindFailed     Kind = "failed" // with a transaction: it ended; without: refused for good
 	KindRefunded   Kind = "refunded"
+	KindForeign    Kind = "foreign" // a look-up found somebody else's transaction
 	KindUnknown    Kind = "unknown" // it may have been executed
 	KindInUse      Kind = "in_use"  // refused: the identifier is used
 	KindRetry      Kind = "retry"   // not executed: try again

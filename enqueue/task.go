@@ -22,7 +22,9 @@ const (
 const TaskType = "topup"
 
 const (
-	taskTimeout   = 5 * time.Minute // longer than any handler, so that asynq never runs it twice by itself
+	// TaskTimeout is how long asynq lets a handler run: longer than any POST, so that
+	// it never runs a task twice by itself.
+	TaskTimeout = 5 * time.Minute
 	taskRetention = 24 * time.Hour  // how long asynqmon shows it after its end
 	// taskRetries is for faults of the infrastructure alone; a task that used them
 	// up would be archived, which is an alert.
@@ -70,7 +72,7 @@ func TaskID(id string, version int64) string {
 // comes too early has come for nothing.
 func NewTask(queue, taskID, id string, version int64, at time.Time) *asynq.Task {
 	options := []asynq.Option{
-		asynq.Queue(queue), asynq.TaskID(taskID), asynq.Timeout(taskTimeout), asynq.Retention(taskRetention), asynq.MaxRetry(taskRetries),
+		asynq.Queue(queue), asynq.TaskID(taskID), asynq.Timeout(TaskTimeout), asynq.Retention(taskRetention), asynq.MaxRetry(taskRetries),
 	}
 	if !at.IsZero() {
 		options = append(options, asynq.ProcessAt(at.Add(time.Second-time.Nanosecond).Truncate(time.Second)))

@@ -65,6 +65,15 @@ if (kind == 'failed' or kind == 'refunded') and tx ~= '' then
   return answer('done')
 end
 
+-- Its identifier belongs to somebody else's transaction.
+if kind == 'foreign' then
+  if state ~= 'unknown' then
+    return answer('ignored')
+  end
+  move('needs_review', 'FOREIGN', 0, {'c', 'FOREIGN'})
+  return answer('done')
+end
+
 -- The job waits for an answer that a look-up has to find.
 if kind == 'unknown' then
   if not mine then

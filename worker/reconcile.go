@@ -1,0 +1,159 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"example.com/topup/enqueue"
+	"example.com/topup/reloadly"
+)
+
+// found is what Reloadly shows of a job under all of its identifiers.
+type found struct {
+	best    *reloadly.Transaction // the strongest evidence
+	second  *reloadly.Transaction // another executed one: a double
+	foreign bool                  // the identifier belongs to something else
+	date    time.Time             // the earliest of the answers, by Reloadly's clock
+}
+
+// strength orders evidence: executed before open before ended.
+func strength(s reloadly.Status) int {
+	switch s {
+	case reloadly.Successful:
+		return 3
+	case reloadly.Failed, reloadly.Refunded:
+		return 1
+	default:
+		return 2
+	}
+}
+
+// find looks the job up under every identifier that it can have been sent with. An
+// error proves nothing.
+func (w *Worker) find(ctx context.Context, r *enqueue.Record) (found, error) {
+	var f found
+	for _, identifier := range r.Identifiers() {
+		answer, err := w.client.FindByIdentifier(ctx, identifier)
+		if err != nil {
+			return found{}, err
+		}
+		if f.date.IsZero() || answer.Date.Before(f.date) {
+			f.date = answer.Date
+		}
+		for _, t := range answer.Transactions {
+			switch {
+			case !ours(r, &t):
+				f.foreign = true
+			case f.best == nil || strength(t.Status) > strength(f.best.Status):
+				f.best, f.second = &t, f.best
+			case f.second == nil || strength(t.Status) > strength(f.second.Status):
+				f.second = &t
+			}
+		}
+	}
+	return f, nil
+}
+
+// reconcile finds out what became of a job that may have been sent. Nothing is
+// sent here: a new permission comes from the ledger, and is used by a wake-up of
+// its own.
+func (w *Worker) reconcile(ctx context.Context, r *enqueue.Record) error {
+	id := r.TopUp.ID
+	if r.State == enqueue.Processing && r.TxID != 0 {
+		return w.poll(ctx, r)
+	}
+	f, err := w.find(ctx, r)
+	if err != nil {
+		return w.later(ctx, r, err)
+	}
+	if f.best != nil {
+		return w.adopt(ctx, r, f)
+	}
+	if r.State == enqueue.Sending {
+		// The holder may still be at it: only what was found counts.
+		answer, err := w.ledger.Lapse(ctx, id)
+		if err == nil && answer.Word == enqueue.AnswerBusy {
+			return w.later(ctx, r, nil)
+		}
+		return w.follow(ctx, id, answer, err)
+	}
+	if f.foreign {
+		return w.book(ctx, r, enqueue.Outcome{Kind: enqueue.KindForeign})
+	}
+	answer, err := w.ledger.Absent(ctx, id, f.date, w.lookupDelay(w.age(r)))
+	return w.follow(ctx, id, answer, err)
+}
+
+// adopt books what was found, and an executed second one after it.
+func (w *Worker) adopt(ctx context.Context, r *enqueue.Record, f found) error {
+	o := evidence(f.best)
+	if r.State == enqueue.Sending && strength(f.best.Status) == 1 {
+		return w.later(ctx, r, nil) // a transaction that ended says nothing of a POST under way
+	}
+	if err := w.book(ctx, r, o); err != nil {
+		return err
+	}
+	if f.second != nil && f.second.Status == reloadly.Successful {
+		return w.book(ctx, r, evidence(f.second))
+	}
+	return nil
+}
+
+// poll follows an accepted transaction to its end.
+func (w *Worker) poll(ctx context.Context, r *enqueue.Record) error {
+	status, err := w.client.Status(ctx, r.TxID)
+	if err != nil {
+		return w.later(ctx, r, err)
+	}
+	t := status.Transaction
+	if t == nil {
+		if !status.Status.Final() {
+			return w.later(ctx, r, nil)
+		}
+		if t, err = w.client.Transaction(ctx, r.TxID); err != nil {
+			return w.later(ctx, r, err)
+		}
+	}
+	if !t.Status.Final() {
+		return w.later(ctx, r, nil)
+	}
+	return w.book(ctx, r, evidence(t))
+}
+
+// later looks again by the table of look-ups, or leaves the job to a person.
+func (w *Worker) later(ctx context.Context, r *enqueue.Record, cause error) error {
+	if cause != nil {
+		w.log.WarnContext(ctx, "a look-up proved nothing", "job", r.TopUp.ID, "error", cause)
+	}
+	answer, err := w.ledger.Delay(ctx, r, w.lookupDelay(w.age(r)))
+	return w.follow(ctx, r.TopUp.ID, answer, err)
+}
+
+func (w *Worker) age(r *enqueue.Record) time.Duration {
+	if r.SentAt.IsZero() {
+		return time.Since(r.UpdatedAt)
+	}
+	return time.Since(r.SentAt)
+}
+
+// ErrNothingFound says that Reloadly shows no transaction of the job.
+var ErrNothingFound = errors.New("Reloadly shows no transaction of the job")
+
+// Adopt looks a job up at Reloadly for a person and books what it finds.
+func Adopt(ctx context.Context, ledger *enqueue.Ledger, client *reloadly.Client, id string) error {
+	w := &Worker{ledger: ledger, client: client, cfg: Config{Scale: 1}}
+	r, err := ledger.Load(ctx, id)
+	if err != nil {
+		return err
+	}
+	f, err := w.find(ctx, r)
+	if err != nil {
+		return err
+	}
+	if f.best == nil {
+		return ErrNothingFound
+	}
+	_, err = ledger.Settle(ctx, id, evidence(f.best), nil)
+	return err
+}

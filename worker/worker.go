@@ -1,0 +1,178 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/govalues/decimal"
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"example.com/topup/enqueue"
+	"example.com/topup/reloadly"
+)
+
+// Worker dequeues jobs and settles them. Make one with [New].
+type Worker struct {
+	cfg    Config
+	log    *slog.Logger
+	ledger *enqueue.Ledger
+	client *reloadly.Client
+	queue  *asynq.Client
+	gate   *Gate
+	holds  *Holds
+	slots  chan struct{}                   // one for each POST under way
+	needed atomic.Pointer[decimal.Decimal] // what the job cost that met an empty balance
+}
+
+// New checks the configuration and makes a worker. It writes nothing.
+func New(cfg Config) (*Worker, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	holds := NewHolds(cfg.Redis, HoldConfig{
+		ProbeMin: cfg.scaled(30 * time.Second), ProbeMax: cfg.scaled(5 * time.Minute), Who: cfg.Name, Logger: cfg.Logger,
+	})
+	return &Worker{
+		cfg: cfg, log: cfg.Logger, client: cfg.Reloadly, holds: holds,
+		ledger: enqueue.NewLedger(cfg.Redis, cfg.Ledger),
+		queue:  asynq.NewClientFromRedisClient(cfg.Redis),
+		slots:  make(chan struct{}, cfg.InFlight),
+		gate: NewGate(cfg.Redis, GateConfig{
+			Holds: holds, Spacing: max(0, cfg.Spacing), PerSecond: cfg.PerSecond, FleetInFlight: cfg.FleetInFlight,
+			NumberKey: cfg.NumberKey, Logger: cfg.Logger,
+		}),
+	}, nil
+}
+
+// Run works until ctx ends, then lets POSTs under way finish: it stops taking
+// tasks, waits for the handlers, and stops the sweeper and the holds last.
+func (w *Worker) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx until the handlers are done
+	defer stop()
+	tasks, closeTasks := ownClient(w.cfg.Redis)
+	defer closeTasks()
+	inspector := asynq.NewInspectorFromRedisClient(w.cfg.Redis)
+	sweeper := NewSweeper(w.cfg.Redis, w.ledger, inspector, w.queue, SweeperConfig{
+		Interval: w.cfg.scaled(30 * time.Second), Recheck: w.cfg.scaled(5 * time.Minute), Logger: w.log,
+	})
+	var group errgroup.Group
+	group.Go(func() error { return w.holds.Run(background, w.probe) })
+	group.Go(func() error { return sweeper.Run(background) })
+
+	servers := w.servers(ctx, tasks)
+	var errs []error
+	for _, server := range servers {
+		if err := server.Start(w); err != nil {
+			errs = append(errs, fmt.Errorf("start the queue's server: %w", err))
+			break
+		}
+	}
+	if len(errs) == 0 {
+		<-ctx.Done()
+		var waiting sync.WaitGroup
+		for _, server := range servers {
+			waiting.Go(server.Shutdown)
+		}
+		waiting.Wait()
+	}
+	stop()
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// ownClient is a connection pool for asynq alone, with the repair of its lost
+// acknowledgements; handlers keep theirs, whose cancellations are real.
+func ownClient(rdb redis.UniversalClient) (redis.UniversalClient, func()) {
+	var own redis.UniversalClient
+	switch c := rdb.(type) {
+	case *redis.Client:
+		own = redis.NewClient(c.Options())
+	case *redis.ClusterClient:
+		own = redis.NewClusterClient(c.Options())
+	default:
+		return rdb, func() {}
+	}
+	own.AddHook(Uncancel{})
+	return own, func() { _ = own.Close() } // nothing is left to lose
+}
+
+// servers are those for single jobs and follow-ups, where follow-ups never wait
+// behind a campaign, and those for campaigns. An asynq server dequeues one task a
+// round trip, so a distant Redis needs several.
+func (w *Worker) servers(ctx context.Context, rdb redis.UniversalClient) []*asynq.Server {
+	count := cmp.Or(w.cfg.Servers, w.serverCount(ctx))
+	base := asynq.Config{
+		Concurrency:              max(1, (w.cfg.InFlight+count-1)/count),
+		DelayedTaskCheckInterval: time.Second,
+		ShutdownTimeout:          w.cfg.ShutdownTimeout,
+		Logger:                   queueLog{w.log},
+		LogLevel:                 asynq.WarnLevel,
+		RetryDelayFunc: func(n int, err error, _ *asynq.Task) time.Duration {
+			var later comeBack
+			if errors.As(err, &later) {
+				return later.after
+			}
+			return w.backoff(n + 1)
+		},
+		IsFailure: func(err error) bool {
+			var later comeBack
+			return !errors.As(err, &later)
+		},
+	}
+	single, bulk := base, base
+	single.Queues, single.StrictPriority = map[string]int{enqueue.QueueFollowups: 2, enqueue.QueueTopUps: 1}, true
+	single.TaskCheckInterval = 10 * time.Millisecond
+	bulk.Queues = map[string]int{enqueue.QueueCampaigns: 1}
+	bulk.TaskCheckInterval = 100 * time.Millisecond
+	var servers []*asynq.Server
+	for range count {
+		servers = append(servers, asynq.NewServerFromRedisClient(rdb, single), asynq.NewServerFromRedisClient(rdb, bulk))
+	}
+	return servers
+}
+
+// serverCount is 2 × in flight ÷ latency × round trip to Redis, from 1 to 8.
+func (w *Worker) serverCount(ctx context.Context) int {
+	best := time.Hour
+	for range 5 {
+		start := time.Now()
+		if err := w.cfg.Redis.Ping(ctx).Err(); err != nil {
+			return 1
+		}
+		best = min(best, time.Since(start))
+	}
+	need := 2 * float64(w.cfg.InFlight) * float64(best) / float64(w.cfg.Latency)
+	return min(8, max(1, int(need+0.5)))
+}
+
+// probe reports whether the account can pay again.
+func (w *Worker) probe(ctx context.Context) (bool, error) {
+	balance, err := w.client.Balance(ctx)
+	if err != nil {
+		return false, err
+	}
+	if needed := w.needed.Load(); needed != nil {
+		return balance.Balance.Decimal.Cmp(*needed) >= 0, nil
+	}
+	return balance.Balance.Decimal.IsPos(), nil
+}
+
+// queueLog gives asynq's own words to slog.
+type queueLog struct{ log *slog.Logger }
+
+func (q queueLog) Debug(args ...any) { q.log.Debug("queue", "message", fmt.Sprint(args...)) }
+func (q queueLog) Info(args ...any)  { q.log.Info("queue", "message", fmt.Sprint(args...)) }
+func (q queueLog) Warn(args ...any)  { q.log.Warn("queue", "message", fmt.Sprint(args...)) }
+func (q queueLog) Error(args ...any) { q.log.Error("queue", "message", fmt.Sprint(args...)) }
+func (q queueLog) Fatal(args ...any) { q.log.Error("queue", "message", fmt.Sprint(args...)) }
