@@ -24,8 +24,8 @@ const TaskType = "topup"
 const (
 	// TaskTimeout is how long asynq lets a handler run: longer than any POST, so that
 	// it never runs a task twice by itself.
-	TaskTimeout = 5 * time.Minute
-	taskRetention = 24 * time.Hour  // how long asynqmon shows it after its end
+	TaskTimeout   = 5 * time.Minute
+	taskRetention = 24 * time.Hour // how long asynqmon shows it after its end
 	// taskRetries is for faults of the infrastructure alone; a task that used them
 	// up would be archived, which is an alert.
 	taskRetries = 10_000

@@ -71,7 +71,7 @@ func newTransport(cfg Config) *http.Transport {
 	}
 	return &http.Transport{
 		Proxy:                  nil,
-		DialContext:            gated((&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext),
+		DialContext:            gated(cfg.Dial),
 		TLSClientConfig:        secure,
 		TLSHandshakeTimeout:    10 * time.Second,
 		ForceAttemptHTTP2:      true,

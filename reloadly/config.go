@@ -1,6 +1,7 @@
 package reloadly
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -71,6 +72,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Observe is called once per HTTP call, from the goroutine that made it. Defaults to nil.
 	Observe func(Observation)
+	// Dial makes the connections. Defaults to a net.Dialer with a timeout of 10 s.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Now is the clock of permissions and expiries. Defaults to time.Now.
 	Now func() time.Time
 }
@@ -105,6 +108,9 @@ func (c Config) withDefaults() (Config, error) {
 	defaultTo(&c.ReadTimeout, defaultRead)
 	defaultTo(&c.ReadRetryFor, defaultReadRetry)
 	defaultTo(&c.BackoffInitial, defaultBackoff)
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -1,0 +1,37 @@
+// Package worker turns one queued job into one settled result: it dequeues the
+// wake-ups of jobs, sends each top-up to Reloadly at most once per permission, and
+// books what became of it.
+//
+// For most uses make a [Worker] with [New] and call [Worker.Run]; it works until
+// its context ends, and lets a POST under way finish.
+//
+// # The way of a job
+//
+//	wake-up ─► ledger: what may be done? ─► done, nothing to do
+//	                 │ queued                    │ sending, unknown, processing
+//	                 ▼                           ▼
+//	    gate: holds, spacing, rate          look up by identifier, or ask the status
+//	                 ▼                           │ found: book it
+//	    token, operator                          │ nothing, settled, twice: send again
+//	                 ▼
+//	    begin: the one permission, written before the first byte
+//	                 ▼
+//	    one POST ─► verdict ─► the ledger, with what is next
+//
+// Everything that can wait stands before the claim, so that waiting never looks
+// like "maybe sent". After the claim nothing of the queue's can stop the answer on
+// its way into the ledger.
+//
+// # What is promised
+//
+// At most one paid top-up per job id, whatever crashes, times out, restarts or is
+// submitted twice; every accepted job ends in a final state or in needs_review.
+// It is not exactly once: a job whose fate Reloadly does not show is left to a
+// person.
+//
+// The promise rests on four assumptions: no POST writes its first byte later than
+// ten seconds after its permission (checked at the write by two clocks); what
+// Reloadly does with a request shows in its report within the settle time; Redis
+// loses at most its last writes and then has another run_id; and the report is
+// truthful about successful transactions.
+package worker
