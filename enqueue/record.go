@@ -2,6 +2,7 @@ package enqueue
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -193,6 +194,9 @@ func decodeRecord(id string, fields map[string]string) (*Record, error) {
 	return r, nil
 }
 
+// errDamaged is a record that cannot be read: looking again does not help.
+var errDamaged = errors.New("damaged")
+
 // decoder keeps the first damage that it meets.
 type decoder struct {
 	id     string
@@ -202,7 +206,7 @@ type decoder struct {
 
 func (d *decoder) note(field string, err error) {
 	if err != nil && d.err == nil {
-		d.err = fmt.Errorf("record of job %q: field %q is damaged: %w", d.id, field, err)
+		d.err = fmt.Errorf("record of job %q: field %q is %w: %w", d.id, field, errDamaged, err)
 	}
 }
 
