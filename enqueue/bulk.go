@@ -55,7 +55,8 @@ func (c *Client) TopUps(ctx context.Context, jobs []TopUp) []Answered {
 	return answers
 }
 
-// call is one run of submit.lua: the places of its jobs in the window, and its reply.
+// submitCall is one run of submit.lua: its jobs with their places in the window,
+// and its reply.
 type submitCall struct {
 	at    []int
 	jobs  []TopUp

@@ -195,11 +195,11 @@ func readExisting(t TopUp, fields map[string]string) submitted {
 	if err != nil {
 		return submitted{Answered: Answered{Err: err}}
 	}
-	switch print, known := fields[fieldFingerprint]; {
+	switch stored, known := fields[fieldFingerprint]; {
 	case !known:
 		// The ledger lost the request and looks the job up. That is no conflict: its
 		// error would ask for a new id, and a new id can be paid twice.
-	case print != fingerprint(t):
+	case stored != fingerprint(t):
 		return submitted{Answered: Answered{Err: &ConflictError{ID: t.ID, Fields: t.differs(r.TopUp)}}}
 	case r.Version == 1 && r.State == Queued:
 		// Its first wake-up may never have been written.

@@ -163,9 +163,9 @@ func (w *Worker) probe(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	if needed := w.needed.Load(); needed != nil {
-		return balance.Balance.Decimal.Cmp(*needed) >= 0, nil
+		return balance.Balance.Cmp(*needed) >= 0, nil
 	}
-	return balance.Balance.Decimal.IsPos(), nil
+	return balance.Balance.IsPos(), nil
 }
 
 // queueLog gives asynq's own words to slog.

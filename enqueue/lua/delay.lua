@@ -5,7 +5,8 @@ local seen, delay, patience = tonumber(A[1]), tonumber(A[2]), tonumber(A[3])
 if (state ~= 'unknown' and state ~= 'processing' and state ~= 'sending') or version ~= seen then
   return answer('stale', number('na'))
 end
-if state ~= 'sending' and R.sn and now > number('sn') + patience then
+-- A job that was never sent, as far as this Redis knows, counts from its last change.
+if state ~= 'sending' and now > tonumber(R.sn or R.ua or R.ca) + patience then
   move('needs_review', 'UNRESOLVED', 0, {'c', 'UNRESOLVED'})
   return answer('review')
 end

@@ -9,6 +9,12 @@ end
 if next_at < 0 then
   next_at = now - next_at
 end
+-- What is not understood proves nothing, and must not go back to the queue.
+local KINDS = {succeeded = true, processing = true, failed = true, refunded = true, foreign = true, unknown = true, in_use = true, retry = true, held = true, review = true}
+if not KINDS[kind] or (kind == 'refunded' and tx == '') then
+  kind = 'unknown'
+end
+local known_tx = R.tx or ''
 local set, del = {'c', code}, {'r'}
 if tx ~= '' then
   set[#set + 1] = 'tx'
@@ -25,14 +31,14 @@ end
 -- Proof of execution counts always: late, and from a worker that lost its claim.
 if kind == 'succeeded' or kind == 'processing' then
   if state == 'succeeded' then
-    if R.tx == tx then
+    if tx == '' or known_tx == tx or R.dx == tx then
       return answer('same')
     end
     move('succeeded', 'double', 0, {'c', 'DOUBLE', 'dx', tx})
     return answer('double')
   end
   if FINAL[state] then
-    if kind == 'processing' and R.tx == tx then
+    if kind == 'processing' and known_tx == tx then
       return answer('same')
     end
     set[2] = 'EXECUTED_AFTER'
@@ -43,7 +49,7 @@ if kind == 'succeeded' or kind == 'processing' then
     move('succeeded', 'succeeded', 0, set, del)
     return answer('done')
   end
-  if state == 'processing' and R.tx == tx then
+  if state == 'processing' and known_tx == tx then
     redis.call('HSET', J, 'na', int(next_at))
     version = redis.call('HINCRBY', J, 'v', 1)
     redis.call('ZADD', DUE, int(next_at + grace), id)

@@ -1,6 +1,6 @@
 -- The record of one job, for every script but submit.
 local inc, barrier = incarnation()
-local fields = {'s', 'v', 'i', 'n', 'am', 'su', 'cl', 'sn', 'sa', 'na', 'ca', 'nb', 'ex', 'hs', 'ht', 'r', 'g', 'tx', 'c', 'pf', 'au', 'e', 'ea', 'a', 'mx', 'op'}
+local fields = {'s', 'v', 'i', 'n', 'am', 'su', 'cl', 'sn', 'sa', 'na', 'ca', 'nb', 'ex', 'hs', 'ht', 'r', 'g', 'tx', 'c', 'pf', 'au', 'e', 'ea', 'a', 'mx', 'op', 'ua', 'dx', 'hn'}
 local R = {}
 do
   local values = redis.call('HMGET', J, unpack(fields))
@@ -20,13 +20,14 @@ local FINAL = {succeeded = true, failed = true, refunded = true, cancelled = tru
 -- values), a line of the log, the next action and the indexes. next_at 0: none.
 local function move(to, why, next_at, set, del)
   version = version + 1
+  local lines = number('hn') + 1 -- the version also counts what has no line
   local line = string.sub(int(now - number('ca')) .. ' ' .. (LETTER[state] or '-') .. LETTER[to] .. ' ' .. why .. ' ' .. who, 1, 64)
-  local h = {'s', to, 'v', version, 'ua', int(now), 'na', int(next_at), 'h' .. version, line}
+  local h = {'s', to, 'v', version, 'ua', int(now), 'na', int(next_at), 'hn', lines, 'h' .. lines, line}
   for _, x in ipairs(set or {}) do
     h[#h + 1] = x
   end
   redis.call('HSET', J, unpack(h))
-  redis.call('HDEL', J, 'h' .. (version - KEEP), unpack(del or {'h'}))
+  redis.call('HDEL', J, 'h' .. (lines - KEEP), unpack(del or {'h'}))
   if to == 'needs_review' then
     redis.call('ZADD', REVIEW, int(now), id)
   elseif state == 'needs_review' then

@@ -1,0 +1,40 @@
+# Needs Go and nothing else; `make test` adds redis-server where it is missing.
+GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: demo test lint bench redis
+
+## demo: two dozen top-ups on this machine alone, with every kind of outcome
+demo:
+	go run ./cmd/topup demo
+
+## test: every test, with the race detector; a skipped test is a failure
+test: redis
+	@out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
+	go test -race -v ./... >"$$out" 2>&1; rc=$$?; \
+	grep -E '^(ok|FAIL|panic:|WARNING: DATA RACE)|^\? |^ *--- (FAIL|SKIP)' "$$out"; \
+	if [ $$rc -ne 0 ]; then cat "$$out"; exit $$rc; fi; \
+	if grep -qE '^ *--- SKIP' "$$out"; then \
+		echo "make test: a test was skipped, and a skipped test proves nothing" >&2; exit 1; \
+	fi
+
+## lint: golangci-lint, pinned, through the Go toolchain
+lint:
+	go run $(GOLANGCI) run ./...
+
+## bench: jobs/s and latency on a redis-server that the benchmark starts itself
+bench: redis
+	go test -run '^$$' -bench . -benchtime 1x ./...
+
+# Some tests show what miniredis cannot: persistence, kills, restarts.
+redis:
+	@if command -v redis-server >/dev/null 2>&1; then exit 0; fi; \
+	if command -v apt-get >/dev/null 2>&1; then \
+		echo "redis-server is missing: installing it with apt-get (the tests start their own on a free port)"; \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends redis-server; \
+	elif command -v brew >/dev/null 2>&1; then \
+		echo "redis-server is missing: installing it with brew (the tests start their own on a free port)"; \
+		brew install redis; \
+	else \
+		echo "redis-server is missing, and neither apt-get nor brew is here: install it and run make again" >&2; exit 1; \
+	fi

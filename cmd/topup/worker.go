@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) workerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "worker", Short: "Dequeue top-ups and send them, until a signal comes", Args: usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx := c.Context()
+			o, err := openShared(ctx, a.settings)
+			if err != nil {
+				return err
+			}
+			defer o.close()
+			log := newLogger(a.err, a.settings.LogLevel)
+			if err := checkSafe(ctx, o, a.settings, log); err != nil {
+				return err
+			}
+			client, err := newReloadly(a.settings, o, log)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			w, err := newWorker(a.settings, o, client, log, nil)
+			if err != nil {
+				return err
+			}
+			if err := client.Ready(ctx); err != nil {
+				return fmt.Errorf("before the first job: %w", err)
+			}
+			log.Info("worker started", "redis", o.url, "environment", a.settings.Environment)
+			return w.Run(ctx)
+		},
+	}
+}

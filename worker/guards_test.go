@@ -1,0 +1,240 @@
+package worker_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"example.com/topup/enqueue"
+	"example.com/topup/reloadly/sandbox"
+	"example.com/topup/worker"
+)
+
+// The guards of the promise, each by a test that fails when it is taken out. Those
+// of the ledger's scripts alone are tested in enqueue, those of the POST in reloadly.
+
+// faults makes the simulator answer the first sends of every job with these
+// faults, one after the other, and then as usual.
+func (w *world) faults(names ...string) {
+	w.sim.Script(func(a sandbox.Attempt) string {
+		if a.Number <= len(names) {
+			return names[a.Number-1]
+		}
+		return ""
+	})
+}
+
+// Guard 1: the ledger is the truth. A second task under another id sends nothing.
+func TestDoubledTaskSendsOnce(t *testing.T) {
+	bubble(t, sandbox.Config{}, func(w *world) {
+		defer w.run(w.worker("w1", nil))()
+		w.submit(job("a"))
+		queue := asynq.NewClientFromRedisClient(w.rdb)
+		for _, id := range []string{"x", "y", "z"} {
+			if _, err := queue.Enqueue(enqueue.NewTask(enqueue.QueueFollowups, id, "a", 1, time.Time{})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		w.expect("a", enqueue.Succeeded, 1)
+		if w.sim.Posts() != 1 {
+			t.Errorf("%d POSTs", w.sim.Posts())
+		}
+	})
+}
+
+// Guards 2 and 5: the answer is lost after the execution. It is found, not sent again.
+func TestLostAnswerIsLookedUp(t *testing.T) {
+	for _, fault := range []string{"drop_after", "500_after", "html_after", "truncated", "empty_200", "no_id"} {
+		t.Run(fault, func(t *testing.T) {
+			bubble(t, sandbox.Config{}, func(w *world) {
+				w.faults(fault)
+				defer w.run(w.worker("w1", nil))()
+				start := time.Now()
+				w.submit(job("a"))
+				r := w.expect("a", enqueue.Succeeded, 1)
+				if r.Sends != 1 || time.Since(start) > time.Minute {
+					t.Errorf("found after %v and %d sends", time.Since(start), r.Sends)
+				}
+			})
+		})
+	}
+}
+
+// Guard 5: nothing was executed, and the answer does not prove it. It is sent again
+// after the settle time and two empty answers, under the same identifier.
+func TestUnknownIsSentAgainOnlyAfterSettling(t *testing.T) {
+	for _, fault := range []string{"drop_before", "500_before", "html_before"} {
+		t.Run(fault, func(t *testing.T) {
+			bubble(t, sandbox.Config{}, func(w *world) {
+				w.faults(fault)
+				defer w.run(w.worker("w1", nil))()
+				start := time.Now()
+				w.submit(job("a"))
+				r := w.expect("a", enqueue.Succeeded, 1)
+				if took := time.Since(start); took < 15*time.Minute || took > time.Hour {
+					t.Errorf("sent again after %v: the settle time is 10 min and two empty answers lie 5 min apart", took)
+				}
+				if r.Sends != 2 || w.sim.PostsFor("a") != 2 {
+					t.Errorf("%d sends, %d POSTs", r.Sends, w.sim.PostsFor("a"))
+				}
+			})
+		})
+	}
+}
+
+// Guard 4: the process was stopped between the permission and the POST.
+func TestOldPermissionIsRefused(t *testing.T) {
+	bubble(t, sandbox.Config{}, func(w *world) {
+		ledger := w.ledger()
+		w.submit(job("a"))
+		if a, err := ledger.Begin(context.Background(), "a", enqueue.NewClaim()); err != nil || a.Word != enqueue.AnswerSend {
+			t.Fatalf("begin: %+v, %v", a, err)
+		}
+		// The holder never comes back; another worker may send only after settling.
+		defer w.run(w.worker("w2", nil))()
+		start := time.Now()
+		w.expect("a", enqueue.Succeeded, 1)
+		if took := time.Since(start); took < 15*time.Minute {
+			t.Errorf("sent after %v by time alone", took)
+		}
+	})
+}
+
+// Guard 7: Redis restarted. What waited is looked up and settles before it is sent.
+func TestRestartedRedisHoldsJobsBack(t *testing.T) {
+	bubble(t, sandbox.Config{}, func(w *world) {
+		w.submit(job("a"))
+		w.epoch = "second"
+		defer w.run(w.worker("w1", nil))()
+		start := time.Now()
+		r := w.expect("a", enqueue.Succeeded, 1)
+		if took := time.Since(start); took < 15*time.Minute {
+			t.Errorf("sent after %v; the job may have been sent before the restart", took)
+		}
+		if r.Sends != 1 {
+			t.Errorf("%d sends", r.Sends)
+		}
+	})
+}
+
+// Guard 7: the write that was lost was the claim; the job had been sent.
+func TestRestartedRedisForgotASend(t *testing.T) {
+	bubble(t, sandbox.Config{}, func(w *world) {
+		w.submit(job("a"))
+		before := w.redis.Dump()
+		key := "topup:{s44}:job:a"
+		saved := map[string]string{}
+		for _, name := range must(w.redis.HKeys(key)) {
+			saved[name] = w.redis.HGet(key, name)
+		}
+		stop := w.run(w.worker("w1", nil))
+		w.expect("a", enqueue.Succeeded, 1)
+		stop()
+		w.redis.Del(key)
+		w.redis.Del("topup:{s44}:tomb:a")
+		for name, value := range saved {
+			w.redis.HSet(key, name, value)
+		}
+		_ = before
+		w.epoch = "second"
+		w.jobs = w.producer()
+		defer w.run(w.worker("w2", nil))()
+		if _, err := asynq.NewClientFromRedisClient(w.rdb).Enqueue(enqueue.NewTask(enqueue.QueueFollowups, "again", "a", 1, time.Time{})); err != nil {
+			t.Fatal(err)
+		}
+		w.expect("a", enqueue.Succeeded, 1)
+		if w.sim.PostsFor("a") != 1 {
+			t.Errorf("%d POSTs", w.sim.PostsFor("a"))
+		}
+	})
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// Every end that a job can have.
+func TestOutcomes(t *testing.T) {
+	for _, test := range []struct {
+		faults []string
+		state  enqueue.State
+		code   string
+		paid   int
+		sends  int
+	}{
+		{nil, enqueue.Succeeded, "", 1, 1},
+		{[]string{"processing_successful"}, enqueue.Succeeded, "", 1, 1},
+		{[]string{"processing_refunded"}, enqueue.Refunded, enqueue.CodeTransaction, 0, 1},
+		{[]string{"processing_failed"}, enqueue.Failed, enqueue.CodeTransaction, 0, 1},
+		{[]string{"failed"}, enqueue.Failed, enqueue.CodeTransaction, 0, 1},
+		{[]string{"refunded"}, enqueue.Refunded, enqueue.CodeTransaction, 0, 1},
+		{[]string{"no_status"}, enqueue.Succeeded, "", 1, 1},
+		{[]string{"TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT"}, enqueue.Succeeded, "", 1, 2},
+		{[]string{"OPERATOR_UNAVAILABLE_OR_CURRENTLY_INACTIVE"}, enqueue.Succeeded, "", 1, 2},
+		{[]string{"PHONE_RECENTLY_RECHARGED"}, enqueue.Succeeded, "", 1, 2},
+		{[]string{"429"}, enqueue.Succeeded, "", 1, 1},
+		{[]string{"401_once"}, enqueue.Succeeded, "", 1, 1},
+		{[]string{"INVALID_RECIPIENT_PHONE"}, enqueue.Failed, "INVALID_RECIPIENT_PHONE", 0, 1},
+		{[]string{"SOME_NEW_CODE"}, enqueue.NeedsReview, "SOME_NEW_CODE", 0, 1},
+		{[]string{"drop_before", "INVALID_RECIPIENT_PHONE"}, enqueue.Failed, "INVALID_RECIPIENT_PHONE", 0, 2},
+		{[]string{"CUSTOM_IDENTIFIER_ALREADY_USED"}, enqueue.NeedsReview, enqueue.CodeIdentifierInUse, 0, 1},
+		{[]string{"TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT", "CUSTOM_IDENTIFIER_ALREADY_USED"}, enqueue.Succeeded, "", 1, 3},
+	} {
+		name := "plain"
+		if len(test.faults) > 0 {
+			name = test.faults[len(test.faults)-1]
+		}
+		t.Run(name, func(t *testing.T) {
+			bubble(t, sandbox.Config{}, func(w *world) {
+				w.faults(test.faults...)
+				defer w.run(w.worker("w1", nil))()
+				w.submit(job("a"))
+				r := w.expect("a", test.state, test.paid)
+				if r.Code != test.code || r.Sends != test.sends {
+					t.Errorf("code %q and %d sends, want %q and %d", r.Code, r.Sends, test.code, test.sends)
+				}
+			})
+		})
+	}
+}
+
+// An empty balance holds everything, fails nothing, and goes on by itself.
+func TestEmptyBalanceHoldsAndResumes(t *testing.T) {
+	bubble(t, sandbox.Config{Balance: "1600 NGN"}, func(w *world) {
+		defer w.run(w.worker("w1", func(c *worker.Config) { c.InFlight = 2 }))()
+		ids := []string{"a", "b", "c", "d", "e", "f"}
+		for i, id := range ids {
+			w.submit(numbered(id, 7100+i))
+		}
+		time.Sleep(30 * time.Minute)
+		if posts := w.sim.Posts(); posts > 2+2 {
+			t.Errorf("%d POSTs: more met the empty balance than were under way", posts)
+		}
+		if err := w.sim.Refill("100000"); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range ids {
+			w.expect(id, enqueue.Succeeded, 1)
+		}
+	})
+}
+
+// Two jobs to one number are kept apart before the POST instead of being refused.
+func TestOneNumberIsSpaced(t *testing.T) {
+	bubble(t, sandbox.Config{}, func(w *world) {
+		defer w.run(w.worker("w1", nil))()
+		w.submit(job("a"))
+		w.submit(job("b"))
+		w.expect("a", enqueue.Succeeded, 1)
+		r := w.expect("b", enqueue.Succeeded, 1)
+		if w.sim.Posts() != 2 || r.Sends != 1 {
+			t.Errorf("%d POSTs, %d sends of the second", w.sim.Posts(), r.Sends)
+		}
+	})
+}

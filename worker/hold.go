@@ -1,0 +1,512 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"example.com/topup/enqueue"
+)
+
+// The scopes of holds that have no name of their own.
+const (
+	ScopeAll     = "all"
+	ScopeAccount = "account"
+)
+
+// ScopeCampaign is the scope of a hold on one campaign.
+func ScopeCampaign(name string) string { return "campaign:" + name }
+
+// ScopeOperator is the scope of a hold on one operator.
+func ScopeOperator(id int64) string { return "operator:" + strconv.FormatInt(id, 10) }
+
+// Redis keys of holds. No two of them share a hash tag, so no script touches two.
+
+// holdKey is one hold (hash: reason, since, by, next; times in ms).
+func holdKey(scope string) string { return "topup:hold:" + scope }
+
+const (
+	holdsKey     = "topup:holds"         // the scopes on hold (set)
+	failingKey   = "topup:holds:failing" // operator → refusals in a row because it is down (hash)
+	pauseKey     = "topup:holds:pause"   // there while a 429 stops the fleet (string with TTL)
+	holdsChannel = "topup:holds:changed" // says that any of these changed (pub/sub)
+)
+
+// Hold keeps jobs from being sent. Look-ups go on under it.
+type Hold struct {
+	Scope  string         // all, account, campaign:<name> or operator:<id>
+	Reason enqueue.Reason // paused: by a person, and only a person lifts it
+	Since  time.Time      // zero is now
+	By     string         // who placed it
+	Next   time.Time      // the next probe; zero for a person's hold
+}
+
+// manual reports whether only a person lifts the hold.
+func (h Hold) manual() bool { return h.Reason == enqueue.Paused }
+
+// breaker reports whether the hold is an operator's open breaker.
+func (h Hold) breaker() bool {
+	return !h.manual() && strings.HasPrefix(h.Scope, "operator:")
+}
+
+// over is what becomes of h where the hold before stands already: a person's hold
+// stays, and one of ours goes on with its own clock.
+func (h Hold) over(before Hold) Hold {
+	switch {
+	case before.manual():
+		return before
+	case h.manual():
+		return h
+	default:
+		before.Reason = h.Reason
+		return before
+	}
+}
+
+// HoldConfig is how holds are kept. The zero value is the default.
+type HoldConfig struct {
+	// ProbeMin is the time to the first probe; it doubles. Defaults to 30 s.
+	ProbeMin time.Duration
+	// ProbeMax is the longest time between two probes. Defaults to 5 min.
+	ProbeMax time.Duration
+	// Refresh is how old the copy in memory may become where no message arrives.
+	// Defaults to 1 s.
+	Refresh time.Duration
+	// Who signs the holds that this process places. Defaults to "worker".
+	Who string
+	// Logger gets a line for each probe and each lift. Defaults to none.
+	Logger *slog.Logger
+}
+
+// Holds knows what is on hold. The truth is in Redis; every process has a copy, so
+// that asking costs nothing.
+type Holds struct {
+	rdb redis.UniversalClient
+	cfg HoldConfig
+	log *slog.Logger
+
+	mu      sync.RWMutex
+	epoch   int // grows with each change made here
+	now     holdState
+	pending map[string]pendingHold // placed here, not known to be in Redis
+}
+
+// holdState is everything that the copy in memory has.
+type holdState struct {
+	holds       map[string]Hold
+	failing     map[string]bool // scopes of operators with refusals in a row
+	pausedUntil time.Time       // a 429 stops the fleet until then
+}
+
+type pendingHold struct {
+	hold   Hold
+	failed bool // the write ended, in an error
+}
+
+// NewHolds makes an empty copy; [Holds.Run] keeps it fresh.
+func NewHolds(rdb redis.UniversalClient, cfg HoldConfig) *Holds {
+	cfg.ProbeMin = cmp.Or(cfg.ProbeMin, 30*time.Second)
+	cfg.ProbeMax = cmp.Or(cfg.ProbeMax, 5*time.Minute)
+	cfg.Refresh = cmp.Or(cfg.Refresh, time.Second)
+	cfg.Who = cmp.Or(cfg.Who, "worker")
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	return &Holds{
+		rdb: rdb, cfg: cfg, log: cfg.Logger, pending: map[string]pendingHold{},
+		now: holdState{holds: map[string]Hold{}, failing: map[string]bool{}},
+	}
+}
+
+// placeScript is [Hold.over] in Redis. KEYS: 1 the hold. ARGV: reason, since, by, next.
+var placeScript = redis.NewScript(`
+local before = redis.call('HGET', KEYS[1], 'reason')
+if before == 'paused' then
+  return 0
+end
+if not before or ARGV[1] == 'paused' then
+  redis.call('HSET', KEYS[1], 'reason', ARGV[1], 'since', ARGV[2], 'by', ARGV[3], 'next', ARGV[4])
+else
+  redis.call('HSET', KEYS[1], 'reason', ARGV[1])
+end
+return 1`)
+
+// liftScript removes a hold. KEYS: 1 the hold. ARGV: 1 where a person asks; a
+// person's hold is lifted by nobody else.
+var liftScript = redis.NewScript(`
+local before = redis.call('HGET', KEYS[1], 'reason')
+if before == 'paused' and ARGV[1] ~= '1' then
+  return 0
+end
+redis.call('DEL', KEYS[1])
+return 1`)
+
+// probeScript gives out the probe of a hold to the one that asks first, and sets
+// the time of the next one: ProbeMin, twice that, and so on to ProbeMax. KEYS: 1 the
+// hold. ARGV: ProbeMin, ProbeMax in ms. Answers 0 for the probe, -1 where there is no such
+// hold any more, or else the ms until the next probe.
+var probeScript = redis.NewScript(`
+local hold = redis.call('HMGET', KEYS[1], 'reason', 'since', 'next')
+if not hold[1] then
+  return -1
+end
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local least, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+if hold[1] == 'paused' then
+  return most
+end
+local next_at = tonumber(hold[3]) or 0
+if now < next_at then
+  return next_at - now
+end
+-- The time on hold plus ProbeMin is the pause doubled each time, and needs no counter.
+local pause = math.max(least, math.min(most, now - (tonumber(hold[2]) or now) + least))
+redis.call('HSET', KEYS[1], 'next', string.format('%.0f', now + pause))
+return 0`)
+
+// Place puts a scope on hold: in this process at once, whatever Redis says, and
+// then in the whole fleet. What could not be written is written by [Holds.Run]
+// later. Where the scope is on hold already, a person's hold stays as it is, and
+// one of ours keeps its times.
+func (h *Holds) Place(ctx context.Context, hold Hold) error {
+	if err := validScope(hold.Scope); err != nil {
+		return err
+	}
+	hold.Reason = cmp.Or(hold.Reason, enqueue.Paused)
+	hold.By = cmp.Or(hold.By, h.cfg.Who)
+	if hold.Since.IsZero() {
+		hold.Since = time.Now()
+	}
+	if hold.Next.IsZero() && !hold.manual() {
+		hold.Next = hold.Since.Add(h.cfg.ProbeMin)
+	}
+	h.change(func(s *holdState) {
+		here := hold
+		if before, ok := s.holds[hold.Scope]; ok {
+			here = hold.over(before)
+		}
+		s.holds[hold.Scope] = here
+		h.pending[hold.Scope] = pendingHold{hold: hold}
+	})
+	// Redis judges for itself: the copy may still have a hold that was lifted.
+	return h.write(ctx, hold)
+}
+
+func validScope(scope string) error {
+	kind, name, named := strings.Cut(scope, ":")
+	switch {
+	case scope == ScopeAll, scope == ScopeAccount:
+		return nil
+	case named && kind == "campaign" && name != "":
+		return nil
+	case named && kind == "operator":
+		if id, err := strconv.ParseInt(name, 10, 64); err == nil && id > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("hold: %q is no scope (use all, account, campaign:<name> or operator:<id>)", scope)
+}
+
+// write brings a hold into Redis.
+func (h *Holds) write(ctx context.Context, hold Hold) error {
+	pipe := h.rdb.Pipeline()
+	placeScript.Eval(ctx, pipe, []string{holdKey(hold.Scope)},
+		string(hold.Reason), milliText(hold.Since), hold.By, milliText(hold.Next))
+	pipe.SAdd(ctx, holdsKey, hold.Scope)
+	pipe.Publish(ctx, holdsChannel, hold.Scope)
+	_, err := pipe.Exec(ctx)
+	h.change(func(*holdState) {
+		if err == nil {
+			delete(h.pending, hold.Scope)
+		} else if p, ok := h.pending[hold.Scope]; ok {
+			p.failed = true
+			h.pending[hold.Scope] = p
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("hold %s: write it to Redis: %w", hold.Scope, err)
+	}
+	return nil
+}
+
+// Lift ends a hold, whoever placed it. It is for people; a hold that cannot be
+// lifted in Redis stands.
+func (h *Holds) Lift(ctx context.Context, scope string) error {
+	if err := validScope(scope); err != nil {
+		return err
+	}
+	return h.lift(ctx, scope, true)
+}
+
+func (h *Holds) lift(ctx context.Context, scope string, person bool) error {
+	lifted, err := liftScript.Run(ctx, h.rdb, []string{holdKey(scope)}, person).Int()
+	if err != nil {
+		return fmt.Errorf("hold %s: lift it in Redis: %w", scope, err)
+	}
+	if lifted == 0 {
+		return nil
+	}
+	h.change(func(s *holdState) {
+		delete(s.holds, scope)
+		delete(s.failing, scope)
+		delete(h.pending, scope)
+	})
+	pipe := h.rdb.Pipeline()
+	pipe.SRem(ctx, holdsKey, scope)
+	pipe.HDel(ctx, failingKey, scope)
+	again := pipe.Exists(ctx, holdKey(scope))
+	pipe.Publish(ctx, holdsChannel, scope)
+	_, err = pipe.Exec(ctx)
+	if err == nil && again.Val() > 0 { // placed again between the two calls
+		err = h.rdb.SAdd(ctx, holdsKey, scope).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("hold %s: lift it in Redis: %w", scope, err)
+	}
+	return nil
+}
+
+// List reads every hold from Redis, by scope.
+func (h *Holds) List(ctx context.Context) ([]Hold, error) {
+	state, err := h.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []Hold
+	for _, hold := range state.holds {
+		list = append(list, hold)
+	}
+	slices.SortFunc(list, func(a, b Hold) int { return cmp.Compare(a.Scope, b.Scope) })
+	return list, nil
+}
+
+// Find is the hold that a job is under, from the copy in memory: the widest first.
+func (h *Holds) Find(r *enqueue.Record) (Hold, bool) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if len(h.now.holds) == 0 {
+		return Hold{}, false
+	}
+	for _, scope := range []string{ScopeAll, ScopeAccount, ScopeCampaign(r.TopUp.Campaign), ScopeOperator(r.TopUp.OperatorID)} {
+		if hold, ok := h.now.holds[scope]; ok {
+			return hold, true
+		}
+	}
+	return Hold{}, false
+}
+
+// isFailing reports whether an operator is known to have refused last time.
+func (h *Holds) isFailing(scope string) bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	hold, held := h.now.holds[scope]
+	return h.now.failing[scope] || (held && hold.breaker())
+}
+
+// pausedFor is how long a 429 still stops the fleet.
+func (h *Holds) pausedFor() time.Duration {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if h.now.pausedUntil.IsZero() {
+		return 0
+	}
+	return max(0, time.Until(h.now.pausedUntil))
+}
+
+// change changes the copy; a refresh that reads meanwhile starts again.
+func (h *Holds) change(f func(*holdState)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.epoch++
+	f(&h.now)
+}
+
+// Run keeps the copy fresh until ctx ends, and probes an account hold: probe says
+// whether the account can pay again. One process of the fleet probes at a time.
+func (h *Holds) Run(ctx context.Context, probe func(context.Context) (ok bool, err error)) error {
+	changes := h.rdb.Subscribe(ctx, holdsChannel)
+	defer func() { _ = changes.Close() }() // nothing is left to lose
+	ticker := time.NewTicker(h.cfg.Refresh)
+	defer ticker.Stop()
+	var probing sync.WaitGroup
+	defer probing.Wait()
+	free := make(chan struct{}, 1) // one probe at a time, and it does not stop the refresh
+	free <- struct{}{}
+	stale := false
+	for {
+		if err := h.refresh(ctx); err != nil && ctx.Err() == nil {
+			if !stale {
+				h.log.WarnContext(ctx, "holds cannot be read; the last copy counts", "error", err)
+			}
+			stale = true
+		} else {
+			stale = false
+		}
+		if probe != nil && h.probeDue() {
+			select {
+			case <-free:
+				probing.Go(func() {
+					h.probe(ctx, probe)
+					free <- struct{}{}
+				})
+			default:
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changes.Channel():
+		case <-ticker.C:
+		}
+	}
+}
+
+func (h *Holds) probeDue() bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	hold, ok := h.now.holds[ScopeAccount]
+	return ok && !hold.manual() && !time.Now().Before(hold.Next)
+}
+
+func (h *Holds) probe(ctx context.Context, probe func(context.Context) (bool, error)) {
+	wait, err := h.claimProbe(ctx, ScopeAccount)
+	if err != nil || wait != 0 {
+		return // another process has it, or Redis is away: the next round asks again
+	}
+	ok, err := probe(ctx)
+	switch {
+	case err != nil:
+		h.log.WarnContext(ctx, "the account cannot be probed", "error", err)
+	case !ok:
+		h.log.InfoContext(ctx, "the account stays on hold")
+	default:
+		if err := h.lift(ctx, ScopeAccount, false); err != nil {
+			h.log.ErrorContext(ctx, "the account is well, but its hold stands until the next probe", "error", err)
+			return
+		}
+		h.log.InfoContext(ctx, "the account's hold is lifted")
+	}
+}
+
+// claimProbe asks for the one probe of a hold: 0 is the probe, less that there is
+// no hold any more, more is the time until the next one.
+func (h *Holds) claimProbe(ctx context.Context, scope string) (time.Duration, error) {
+	ms, err := probeScript.Run(ctx, h.rdb, []string{holdKey(scope)}, h.cfg.ProbeMin.Milliseconds(), h.cfg.ProbeMax.Milliseconds()).Int64()
+	if err != nil {
+		return 0, fmt.Errorf("hold %s: ask for its probe: %w", scope, err)
+	}
+	return time.Duration(ms) * time.Millisecond, nil
+}
+
+// refresh writes what could not be written before, and reads everything anew.
+func (h *Holds) refresh(ctx context.Context) error {
+	h.mu.RLock()
+	var failed []Hold
+	for _, p := range h.pending {
+		if p.failed {
+			failed = append(failed, p.hold)
+		}
+	}
+	h.mu.RUnlock()
+	for _, hold := range failed {
+		if err := h.write(ctx, hold); err != nil {
+			return err
+		}
+	}
+	for range 3 {
+		h.mu.RLock()
+		epoch := h.epoch
+		h.mu.RUnlock()
+		fresh, err := h.read(ctx)
+		if err != nil {
+			return err
+		}
+		if h.replace(epoch, fresh) {
+			return nil
+		}
+	}
+	return nil // it changes all the time: the message about the last change is on its way
+}
+
+// replace takes over what was read, unless something changed here meanwhile.
+func (h *Holds) replace(epoch int, fresh holdState) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.epoch != epoch {
+		return false
+	}
+	for scope, p := range h.pending {
+		hold := p.hold
+		if before, ok := fresh.holds[scope]; ok {
+			hold = hold.over(before)
+		}
+		fresh.holds[scope] = hold
+	}
+	if h.now.pausedUntil.After(fresh.pausedUntil) {
+		fresh.pausedUntil = h.now.pausedUntil
+	}
+	h.now = fresh
+	return true
+}
+
+// read reads everything: one round trip where nothing is on hold.
+func (h *Holds) read(ctx context.Context) (holdState, error) {
+	state := holdState{holds: map[string]Hold{}, failing: map[string]bool{}}
+	pipe := h.rdb.Pipeline()
+	members := pipe.SMembers(ctx, holdsKey)
+	failing := pipe.HKeys(ctx, failingKey)
+	pause := pipe.PTTL(ctx, pauseKey)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return state, fmt.Errorf("holds: read them: %w", err)
+	}
+	for _, scope := range failing.Val() {
+		state.failing[scope] = true
+	}
+	if left := pause.Val(); left > 0 {
+		state.pausedUntil = time.Now().Add(left)
+	}
+	if len(members.Val()) == 0 {
+		return state, nil
+	}
+	pipe = h.rdb.Pipeline()
+	replies := map[string]*redis.MapStringStringCmd{}
+	for _, scope := range members.Val() {
+		replies[scope] = pipe.HGetAll(ctx, holdKey(scope))
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return state, fmt.Errorf("holds: read them: %w", err)
+	}
+	for scope, reply := range replies {
+		if fields := reply.Val(); fields["reason"] != "" {
+			state.holds[scope] = Hold{
+				Scope: scope, Reason: enqueue.Reason(fields["reason"]), By: fields["by"],
+				Since: milliTime(fields["since"]), Next: milliTime(fields["next"]),
+			}
+		}
+	}
+	return state, nil
+}
+
+func milliText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return strconv.FormatInt(t.UnixMilli(), 10)
+}
+
+// milliTime is zero for what is no time: a hold without one is probed at once.
+func milliTime(text string) time.Time {
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

@@ -1,0 +1,237 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/bsm/redislock"
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"example.com/topup/enqueue"
+)
+
+// sweeperLock lets one sweeper of the fleet work at a time (string with TTL). Two at once
+// do no harm.
+const sweeperLock = "topup:lock:sweeper"
+
+// sweepers is how many jobs are looked at together.
+const sweepers = 16
+
+// SweeperConfig is how the sweeper works. The zero value is the default.
+type SweeperConfig struct {
+	// Interval is the time between two sweeps. Defaults to 30 s.
+	Interval time.Duration
+	// Limit is how many jobs of each of the ledger's shards one sweep looks at.
+	// Defaults to 200.
+	Limit int64
+	// Recheck is after how long a job that is seen to is looked at again. Defaults
+	// to 5 min.
+	Recheck time.Duration
+	// Logger gets a line for each lost wake-up. Defaults to none.
+	Logger *slog.Logger
+}
+
+// Sweeper finds jobs whose wake-up is late and sees to it that there is one: asynq
+// may lose, archive or strand any task.
+type Sweeper struct {
+	rdb       redis.UniversalClient
+	ledger    *enqueue.Ledger
+	inspector *asynq.Inspector
+	client    *asynq.Client
+	locks     *redislock.Client
+	cfg       SweeperConfig
+	log       *slog.Logger
+	archived  atomic.Int64
+}
+
+// NewSweeper makes a sweeper. It writes nothing.
+func NewSweeper(rdb redis.UniversalClient, ledger *enqueue.Ledger, inspector *asynq.Inspector, client *asynq.Client, cfg SweeperConfig) *Sweeper {
+	cfg.Interval = cmp.Or(cfg.Interval, 30*time.Second)
+	cfg.Limit = cmp.Or(cfg.Limit, 200)
+	cfg.Recheck = cmp.Or(cfg.Recheck, 5*time.Minute)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	return &Sweeper{rdb: rdb, ledger: ledger, inspector: inspector, client: client, locks: redislock.New(rdb), cfg: cfg, log: cfg.Logger}
+}
+
+// Archived is how many archived tasks this sweeper has found: each is an alert,
+// since nothing of ours is meant to be archived.
+func (s *Sweeper) Archived() int64 { return s.archived.Load() }
+
+// Run sweeps until ctx ends.
+func (s *Sweeper) Run(ctx context.Context) error {
+	ticker := time.NewTicker(s.cfg.Interval)
+	defer ticker.Stop()
+	for {
+		if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.log.ErrorContext(ctx, "sweep ended early; the next one goes on", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// Sweep looks once and returns how many jobs it woke up. Where another sweeper is
+// at it, it does nothing. What goes wrong with one job is logged and does not
+// stop the others.
+func (s *Sweeper) Sweep(ctx context.Context) (int, error) {
+	lock, err := s.locks.Obtain(ctx, sweeperLock, max(10*time.Second, 2*s.cfg.Interval), nil)
+	if errors.Is(err, redislock.ErrNotObtained) {
+		return 0, nil
+	} else if err != nil {
+		return 0, fmt.Errorf("sweeper: lock: %w", err)
+	}
+	defer func() { _ = lock.Release(context.WithoutCancel(ctx)) }() // also at the end of ctx; otherwise it runs out
+	ids, err := s.ledger.Overdue(ctx, s.cfg.Limit)
+	if err != nil {
+		return 0, err
+	}
+	var woken atomic.Int64
+	var group errgroup.Group
+	group.SetLimit(sweepers)
+	for _, id := range ids {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			awake, err := s.see(ctx, id)
+			if err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "an overdue job could not be seen to", "job", id, "error", err)
+			}
+			if awake {
+				woken.Add(1)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // its functions return no error
+	return int(woken.Load()), ctx.Err()
+}
+
+// see looks at one overdue job.
+func (s *Sweeper) see(ctx context.Context, id string) (woken bool, err error) {
+	r, err := s.ledger.Load(ctx, id)
+	switch {
+	case errors.Is(err, enqueue.ErrNotFound):
+		s.log.ErrorContext(ctx, "the ledger has a due time for a job that it does not know", "job", id)
+		return false, s.forget(ctx, id)
+	case errors.Is(err, enqueue.ErrExpired):
+		return false, s.forget(ctx, id)
+	case err != nil:
+		// A damaged record must not stand in front of the others for ever.
+		return false, errors.Join(err, s.ledger.Checked(ctx, id, s.cfg.Recheck))
+	case r.State.Settled():
+		return false, s.forget(ctx, id)
+	}
+	queue, taskID := enqueue.QueueFollowups, enqueue.TaskID(id, r.Version)
+	if r.Version <= 1 {
+		queue = enqueue.QueueTopUps
+		if r.TopUp.Campaign != "" {
+			queue = enqueue.QueueCampaigns
+		}
+	}
+	state, err := s.taskState(ctx, queue, taskID)
+	if err != nil {
+		return false, err
+	}
+	if state == taskWaits {
+		return false, s.ledger.Checked(ctx, id, s.cfg.Recheck)
+	}
+	if state != taskMissing {
+		if state == "archived" {
+			s.archived.Add(1)
+			s.log.ErrorContext(ctx, "a task was archived; it is deleted and its job woken up", "job", id, "queue", queue, "task", taskID)
+			if err := s.inspector.DeleteTask(queue, taskID); err != nil {
+				s.log.WarnContext(ctx, "the archived task could not be deleted", "queue", queue, "task", taskID, "error", err)
+			}
+		}
+		queue, taskID = enqueue.QueueFollowups, extraTaskID(id, r.Version, time.Now())
+	}
+	task := enqueue.NewTask(queue, taskID, id, r.Version, time.Time{})
+	if _, err := s.client.EnqueueContext(ctx, task); err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+		return false, fmt.Errorf("sweeper: wake up job %s: %w", id, err)
+	}
+	s.log.WarnContext(ctx, "a job without a wake-up has one again", "job", id, "state", r.State, "version", r.Version, "found", state)
+	return true, s.ledger.Checked(ctx, id, s.cfg.Recheck)
+}
+
+// extraTaskID is a wake-up beside one whose id is taken. The version stands in it
+// always: ids may contain a colon, and job "a:5" must not meet version 5 of job "a".
+func extraTaskID(id string, version int64, now time.Time) string {
+	return enqueue.CanonicalID(id) + ":" + strconv.FormatInt(version, 10) + ":s" + strconv.FormatInt(now.Unix(), 10)
+}
+
+// What taskState says besides asynq's own words.
+const (
+	taskMissing  = "missing"
+	taskWaits    = "waits"    // it runs, or it will
+	taskOrphaned = "orphaned" // active, with nobody at it
+)
+
+// taskState reads a task in asynq's own keys. The inspector would not do: of one
+// task it does not say that it is orphaned, and after a loss of Redis' data it
+// does not know queues that are in use.
+func (s *Sweeper) taskState(ctx context.Context, queue, taskID string) (string, error) {
+	prefix := "asynq:{" + queue + "}:"
+	pipe := s.rdb.Pipeline()
+	state := pipe.HGet(ctx, prefix+"t:"+taskID, "state")
+	lease := pipe.ZScore(ctx, prefix+"lease", taskID)
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return "", fmt.Errorf("sweeper: read task %s of queue %s: %w", taskID, queue, err)
+	}
+	switch {
+	case errors.Is(state.Err(), redis.Nil):
+		exists, err := s.rdb.Exists(ctx, prefix+"t:"+taskID).Result()
+		if err != nil {
+			return "", fmt.Errorf("sweeper: read task %s of queue %s: %w", taskID, queue, err)
+		}
+		if exists > 0 { // a rest that blocks the id (asynq issue 1167)
+			return taskOrphaned, nil
+		}
+		return taskMissing, nil
+	case state.Err() != nil:
+		return "", fmt.Errorf("sweeper: read task %s of queue %s: %w", taskID, queue, state.Err())
+	case state.Val() == "active":
+		if lease.Err() != nil || time.Now().Unix() > int64(lease.Val()) {
+			return taskOrphaned, nil
+		}
+		return taskWaits, nil
+	case state.Val() == "pending", state.Val() == "scheduled", state.Val() == "retry":
+		return taskWaits, nil
+	default:
+		return state.Val(), nil
+	}
+}
+
+// forgetScript takes a job out of the due times, unless it has come to life again
+// since it was read. KEYS: 1 record, 2 due. ARGV: id.
+var forgetScript = redis.NewScript(`
+local state = redis.call('HGET', KEYS[1], 's')
+if not state or state == 'succeeded' or state == 'failed' or state == 'refunded' or state == 'cancelled' or state == 'needs_review' then
+  return redis.call('ZREM', KEYS[2], ARGV[1])
+end
+return 0`)
+
+// forget ends the sweeper's interest in a job. The keys are the ledger's (see
+// enqueue/keys.go).
+func (s *Sweeper) forget(ctx context.Context, id string) error {
+	id = enqueue.CanonicalID(id)
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(id)) // a hash never fails
+	tag := fmt.Sprintf("topup:{s%02d}:", hash.Sum32()%64)
+	if err := forgetScript.Run(ctx, s.rdb, []string{tag + "job:" + id, tag + "due"}, id).Err(); err != nil {
+		return fmt.Errorf("sweeper: take job %s out of the due times: %w", id, err)
+	}
+	return nil
+}
