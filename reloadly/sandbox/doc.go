@@ -1,0 +1,92 @@
+// Package sandbox simulates Reloadly's Airtime API over HTTP.
+//
+// The last four digits of a recipient's national number call for a fault; all other numbers are
+// ordinary ones. A number ending in 0099 makes auto-detection answer 500 without a code.
+//
+//	0001  slow                                                executed, answer after 20s
+//	0002  drop-after                                          executed, connection closed
+//	0003  drop-before                                         not executed, connection closed
+//	0004  html-after                                          executed, HTML
+//	0005  html-before                                         not executed, HTML
+//	0006  500-after                                           executed, 500
+//	0007  500-before                                          not executed, 500
+//	0008  truncated                                           executed, answer cut
+//	0009  oversized                                           executed, huge answer
+//	0010  empty-200                                           executed, empty 200
+//	0011  no-id                                               executed, no transactionId
+//	0012  no-status                                           executed, no status
+//	0013  wrong-echo                                          executed, another top-up echoed
+//	0014  redirect                                            not executed, redirect
+//	0015  slow-refuse                                         refused after 52s 400 TRANSACTION_FAILED_ON_OPERATOR
+//	0016  late                                                executed after the client left, 5s
+//	0017  401-once                                            refused 401 TOKEN_EXPIRED, first 1 only
+//	0018  unavailable-twice                                   refused 503 OPERATOR_UNAVAILABLE_OR_CURRENTLY_INACTIVE, first 2 only
+//	0019  cannot-be-processed-once                            refused 400 TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT, first 1 only
+//	0020  drop-before-once                                    not executed, connection closed, first 1 only
+//	0022  500-before-once                                     not executed, 500, first 1 only
+//	0023  429-once                                            refused 429 without a code, first 1 only
+//	0024  429-once-bare                                       refused 429 without a code, first 1 only
+//	0025  429                                                 refused 429 without a code
+//	0026  drop-after-once                                     executed, connection closed, first 1 only
+//	0027  401                                                 refused 401 INVALID_TOKEN
+//	0030  processing-successful                               PROCESSING for 8s, then SUCCESSFUL
+//	0031  processing-refunded                                 PROCESSING for 8s, then REFUNDED
+//	0032  processing-failed                                   PROCESSING for 8s, then FAILED
+//	0033  processing-forever                                  PROCESSING at once
+//	0034  pending                                             PENDING at once
+//	0035  failed                                              FAILED at once
+//	0036  refunded                                            REFUNDED at once
+//	0040  codeless-balance                                    refused 400 without a code
+//	0041  codeless-identifier-used                            refused 400 without a code
+//	0042  codeless-400                                        refused 400 without a code
+//	0043  codeless-500                                        refused 500 without a code
+//	0044  codeless-503                                        refused 503 without a code
+//	0045  cannot-be-processed-500                             refused 500 TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT
+//	0046  codeless-408                                        refused 408 without a code
+//	0047  some-new-code                                       refused 400 SOME_NEW_CODE
+//	0050  transaction-cannot-be-processed-at-the-moment       refused 400 TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT
+//	0051  operator-unavailable-or-currently-inactive          refused 503 OPERATOR_UNAVAILABLE_OR_CURRENTLY_INACTIVE
+//	0052  operator-not-in-service                             refused 400 OPERATOR_NOT_IN_SERVICE
+//	0053  recipient-has-pending-transaction                   refused 400 RECIPIENT_HAS_PENDING_TRANSACTION
+//	0054  transaction-failed-on-operator                      refused 400 TRANSACTION_FAILED_ON_OPERATOR
+//	0055  provider-internal-error                             refused 400 PROVIDER_INTERNAL_ERROR
+//	0056  request-failed-on-provider                          refused 400 REQUEST_FAILED_ON_PROVIDER
+//	0057  service-to-operator-temporarily-unavailable         refused 400 SERVICE_TO_OPERATOR_TEMPORARILY_UNAVAILABLE
+//	0058  connection-to-operator-temporarily-down             refused 400 CONNECTION_TO_OPERATOR_TEMPORARILY_DOWN
+//	0059  connection-to-operator-failed                       refused 400 CONNECTION_TO_OPERATOR_FAILED
+//	0060  request-processing-failed                           refused 400 REQUEST_PROCESSING_FAILED
+//	0061  phone-recently-recharged                            refused 400 PHONE_RECENTLY_RECHARGED
+//	0062  insufficient-balance                                refused 400 INSUFFICIENT_BALANCE
+//	0063  max-daily-transaction-amount-reached                refused 400 MAX_DAILY_TRANSACTION_AMOUNT_REACHED
+//	0064  max-daily-transaction-count-reached                 refused 400 MAX_DAILY_TRANSACTION_COUNT_REACHED
+//	0065  invalid-credentials                                 refused 401 INVALID_CREDENTIALS
+//	0066  auth-error                                          refused 401 AUTH_ERROR
+//	0067  inactive-account                                    refused 400 INACTIVE_ACCOUNT
+//	0068  account-not-found                                   refused 400 ACCOUNT_NOT_FOUND
+//	0069  custom-identifier-already-used                      refused 400 CUSTOM_IDENTIFIER_ALREADY_USED
+//	0070  could-not-auto-detect-operator                      refused 404 COULD_NOT_AUTO_DETECT_OPERATOR
+//	0071  operator-not-found                                  refused 400 OPERATOR_NOT_FOUND
+//	0072  invalid-recipient-phone                             refused 400 INVALID_RECIPIENT_PHONE
+//	0073  invalid-amount-for-recipient-phone                  refused 400 INVALID_AMOUNT_FOR_RECIPIENT_PHONE
+//	0074  invalid-input-provided                              refused 400 INVALID_INPUT_PROVIDED
+//	0075  invalid-amount                                      refused 400 INVALID_AMOUNT
+//	0076  invalid-amount-for-operator                         refused 400 INVALID_AMOUNT_FOR_OPERATOR
+//	0077  invalid-local-amount-for-operator                   refused 400 INVALID_LOCAL_AMOUNT_FOR_OPERATOR
+//	0078  local-amounts-not-supported-by-operator             refused 400 LOCAL_AMOUNTS_NOT_SUPPORTED_BY_OPERATOR
+//	0079  operator-and-recipient-phone-mismatch               refused 400 OPERATOR_AND_RECIPIENT_PHONE_MISMATCH
+//	0080  transaction-rejected-by-operator                    refused 400 TRANSACTION_REJECTED_BY_OPERATOR
+//	0081  transaction-refused-by-operator                     refused 400 TRANSACTION_REFUSED_BY_OPERATOR
+//	0082  recipient-reached-max-topup-number                  refused 400 RECIPIENT_REACHED_MAX_TOPUP_NUMBER
+//	0083  phone-banned-by-operator                            refused 400 PHONE_BANNED_BY_OPERATOR
+//	0084  recipient-phone-inactive                            refused 400 RECIPIENT_PHONE_INACTIVE
+//	0085  invalid-phone-number                                refused 400 INVALID_PHONE_NUMBER
+//	0086  invalid-sender-phone                                refused 400 INVALID_SENDER_PHONE
+//	0087  country-not-supported                               refused 409 COUNTRY_NOT_SUPPORTED
+//	0088  topup-transaction-failed                            refused 400 TOPUP_TRANSACTION_FAILED
+//	0089  json-syntax-error                                   refused 400 JSON_SYNTAX_ERROR
+//	0090  unmapped-provider-error-code                        refused 400 UNMAPPED_PROVIDER_ERROR_CODE
+//
+// The profiles draw faults by the seed, the identifier and the attempt: none; production (8 %, an
+// invented rate, divided as counted in production); ambiguous (10 %, half of them executed); hostile
+// (half of all attempts, every fault alike).
+package sandbox

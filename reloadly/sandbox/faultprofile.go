@@ -1,0 +1,122 @@
+package sandbox
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"strings"
+)
+
+// Rates are counted in parts of a billion. How often production failed overall is not on record: 8 %
+// is invented; what it is divided by is counted.
+const (
+	whole          = 1_000_000_000
+	productionRate = whole * 8 / 100
+	ambiguousRate  = whole * 10 / 100
+	hostileRate    = whole * 50 / 100
+)
+
+type weightedFault struct {
+	code   string
+	weight uint64
+}
+
+// productionCounts are the failures counted in another company's production.
+var productionCounts = []weightedFault{
+	{codeCannot, 4562},
+	{codeUnavailable, 1530},
+	{"RECIPIENT_HAS_PENDING_TRANSACTION", 151},
+	{"TRANSACTION_FAILED_ON_OPERATOR", 116},
+	{"PROVIDER_INTERNAL_ERROR", 89},
+	{"REQUEST_FAILED_ON_PROVIDER", 64},
+	{"CONNECTION_TO_OPERATOR_TEMPORARILY_DOWN", 6},
+	{"CONNECTION_TO_OPERATOR_FAILED", 4},
+	{"REQUEST_PROCESSING_FAILED", 3},
+	{"PHONE_RECENTLY_RECHARGED", 3627},
+	{"INSUFFICIENT_BALANCE", 8521},
+	{"AUTH_ERROR", 219},
+	{"CUSTOM_IDENTIFIER_ALREADY_USED", 2385},
+	{"COULD_NOT_AUTO_DETECT_OPERATOR", 812},
+	{"OPERATOR_NOT_FOUND", 361},
+	{"INVALID_RECIPIENT_PHONE", 275},
+	{"INVALID_AMOUNT_FOR_RECIPIENT_PHONE", 177},
+	{"INVALID_INPUT_PROVIDED", 129},
+	{"INVALID_AMOUNT", 59},
+	{"INVALID_AMOUNT_FOR_OPERATOR", 41},
+	{"TRANSACTION_REJECTED_BY_OPERATOR", 33},
+	{"TRANSACTION_REFUSED_BY_OPERATOR", 2},
+	{"RECIPIENT_REACHED_MAX_TOPUP_NUMBER", 15},
+	{"PHONE_BANNED_BY_OPERATOR", 4},
+	{"RECIPIENT_PHONE_INACTIVE", 1},
+	{"INVALID_PHONE_NUMBER", 1},
+	{"UNMAPPED_PROVIDER_ERROR_CODE", 47},
+}
+
+// ambiguousNames are the faults whose outcome the client cannot know; every second one executed.
+var ambiguousNames = []string{
+	"drop-after", "drop-before", "html-after", "html-before", "500-after", "500-before",
+}
+
+// validProfile says whether drawFault knows the profile; "" is none.
+func validProfile(profile string) bool {
+	return slices.Contains([]string{"", "none", "production", "ambiguous", "hostile"}, profile)
+}
+
+// drawFault draws the fault of one attempt: the same for the same seed, identifier and attempt. The
+// rates, a probability by a fault's name, come first, what they leave is the profile's.
+func drawFault(profile string, rates map[string]float64, seed uint64, identifier string, attempt int) *fault {
+	hash := drawHash(seed, identifier, attempt)
+	point, pick := hash[0]%whole, hash[1]
+	names := make([]string, 0, len(rates))
+	for name := range rates {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		rate := uint64(min(max(rates[name], 0), 1) * whole)
+		if point < rate {
+			return drawn(name)
+		}
+		point -= rate
+	}
+	switch {
+	case profile == "production" && point < productionRate:
+		return drawn(strings.ReplaceAll(strings.ToLower(pickWeighted(pick)), "_", "-"))
+	case profile == "ambiguous" && point < ambiguousRate:
+		return drawn(ambiguousNames[pick%uint64(len(ambiguousNames))])
+	case profile == "hostile" && point < hostileRate:
+		return drawn(faultTable[pick%uint64(len(faultTable))].fault.Name)
+	}
+	return nil
+}
+
+// drawn is a fault for this very attempt, so how many attempts it would take by itself is dropped.
+func drawn(name string) *fault {
+	f := faultNamed(name)
+	if f != nil {
+		f.Times = 0
+	}
+	return f
+}
+
+func pickWeighted(pick uint64) string {
+	var total uint64
+	for _, w := range productionCounts {
+		total += w.weight
+	}
+	pick %= total
+	for _, w := range productionCounts {
+		if pick < w.weight {
+			return w.code
+		}
+		pick -= w.weight
+	}
+	return ""
+}
+
+func drawHash(seed uint64, identifier string, attempt int) [2]uint64 {
+	text := binary.BigEndian.AppendUint64(nil, seed)
+	text = binary.BigEndian.AppendUint64(text, uint64(attempt))
+	sum := sha256.Sum256(append(text, identifier...))
+	return [2]uint64{binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:16])}
+}

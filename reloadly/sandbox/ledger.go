@@ -1,0 +1,155 @@
+package sandbox
+
+import (
+	"bytes"
+	"container/heap"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+const (
+	lineExecution = "execution"
+	lineRefill    = "refill"
+	lineReverse   = "reverse"
+	lineBurn      = "burn"
+)
+
+type ledgerLine struct {
+	Kind        string    `json:"kind"`
+	Time        time.Time `json:"time,omitzero"`
+	Record      *record   `json:"execution,omitempty"`
+	Amount      *decimal  `json:"amount,omitempty"`
+	Transaction int64     `json:"transactionId,omitempty"`
+	Identifier  string    `json:"customIdentifier,omitempty"`
+}
+
+// append writes one line; the lock is held. A line that could not be written whole is taken back.
+func (s *Simulator) append(line ledgerLine) error {
+	if s.ledger == nil {
+		return nil
+	}
+	line.Time = s.now()
+	b, err := json.Marshal(line)
+	if err != nil {
+		return err
+	}
+	end, err := s.ledger.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	_, err = s.ledger.Write(append(b, '\n'))
+	if err == nil && !s.cfg.NoSync {
+		err = s.ledger.Sync()
+	}
+	if err != nil {
+		return errors.Join(err, s.ledger.Truncate(end))
+	}
+	return nil
+}
+
+// openLedger reads the file again and leaves it open at its end.
+func (s *Simulator) openLedger(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("sandbox: ledger: %w", err)
+	}
+	if err := s.replay(f); err != nil {
+		return errors.Join(fmt.Errorf("sandbox: ledger %s: %w", name, err), f.Close())
+	}
+	s.ledger = f
+	return nil
+}
+
+func (s *Simulator) replay(f *os.File) error {
+	all, err := io.ReadAll(f)
+	if err != nil {
+		return err
+	}
+	var good int64
+	for n := 1; len(all) > 0; n++ {
+		text, rest, whole := bytes.Cut(all, []byte{'\n'})
+		if !whole {
+			s.log.Warn("ledger: the last line is cut off and is dropped", "line", n)
+			break
+		}
+		var line ledgerLine
+		if err := json.Unmarshal(text, &line); err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
+		if err := s.apply(line); err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
+		good += int64(len(text)) + 1
+		all = rest
+	}
+	if err := f.Truncate(good); err != nil {
+		return err
+	}
+	_, err = f.Seek(good, io.SeekStart)
+	return err
+}
+
+func (s *Simulator) apply(line ledgerLine) error {
+	s.settle(line.Time)
+	switch line.Kind {
+	case lineExecution:
+		if line.Record == nil {
+			return errors.New("an execution without its data")
+		}
+		s.add(line.Record)
+	case lineRefill:
+		if line.Amount == nil {
+			return errors.New("a refill without an amount")
+		}
+		s.balance += money(*line.Amount)
+		s.refills += money(*line.Amount)
+	case lineReverse:
+		r := s.byTx[line.Transaction]
+		if r == nil {
+			return fmt.Errorf("no transaction %d", line.Transaction)
+		}
+		s.reverse(r)
+	case lineBurn:
+		s.used[line.Identifier] = true
+	default:
+		return fmt.Errorf("unknown kind %q", line.Kind)
+	}
+	return nil
+}
+
+// add takes a record into the books; the lock is held.
+func (s *Simulator) add(r *record) {
+	s.balance -= money(r.Cost)
+	s.records = append(s.records, r)
+	s.byTx[r.Transaction] = r
+	if r.Identifier != "" {
+		s.used[r.Identifier] = true
+		key := strings.ToLower(r.Identifier)
+		s.search[key] = append(s.search[key], r)
+	}
+	s.recharge[r.recipient()] = r
+	s.nextID = max(s.nextID, r.Transaction+1)
+	if returned(r.Later) {
+		heap.Push(&s.pending, r)
+	}
+}
+
+func (s *Simulator) reverse(r *record) {
+	r.reversed = true
+	s.balance += money(r.Cost)
+	s.refunds += money(r.Cost)
+}
+
+// settle pays back what has failed by now; the lock is held.
+func (s *Simulator) settle(now time.Time) {
+	for len(s.pending) > 0 && !now.Before(s.pending[0].Due) {
+		r := heap.Pop(&s.pending).(*record)
+		s.balance += money(r.Cost)
+		s.refunds += money(r.Cost)
+	}
+}
