@@ -21,7 +21,7 @@ const (
 	chunk = 100
 	// window is how many jobs are under way in one pipeline. Within it they are
 	// written shard by shard, so it also bounds how far a job can overtake another.
-	window = 6400
+	window = 3200
 )
 
 // TopUps submits many jobs and has one answer for each, in their order, as if each
@@ -41,10 +41,19 @@ func (c *Client) TopUps(ctx context.Context, jobs []TopUp) []Answered {
 			}
 		})
 	}
-	for from := 0; from < len(jobs); from += window {
-		to := min(from+window, len(jobs))
-		for i, s := range c.submitWindow(ctx, jobs[from:to]) {
-			answers[from+i] = s.Answered
+	prepared := make(chan *submission, 1) // the next window is made while Redis works on this one
+	group.Go(func() {
+		defer close(prepared)
+		for from := 0; from < len(jobs); from += window {
+			prepared <- c.prepare(jobs[from:min(from+window, len(jobs))])
+		}
+	})
+	from := 0
+	for p := range prepared {
+		c.submit(ctx, p)
+		for _, s := range p.out {
+			answers[from] = s.Answered
+			from++
 			if s.wake != nil {
 				wakes <- s
 			}
@@ -65,47 +74,58 @@ type submitCall struct {
 	reply *redis.Cmd
 }
 
-// submitWindow writes the jobs to the ledger in one pipeline.
-func (c *Client) submitWindow(ctx context.Context, jobs []TopUp) []submitted {
-	out := make([]submitted, len(jobs))
+// submission is a window of jobs: the calls that write them, and what became of each.
+type submission struct {
+	calls []*submitCall
+	out   []submitted
+}
+
+// prepare checks the jobs and puts them into calls.
+func (c *Client) prepare(jobs []TopUp) *submission {
+	p := &submission{out: make([]submitted, len(jobs))}
 	var open [shards]*submitCall
-	var calls []*submitCall
 	for i, t := range jobs {
 		t, err := t.Validate()
 		if err != nil {
-			out[i].Err = err
+			p.out[i].Err = err
 			continue
 		}
 		shard := shardOf(t.ID)
 		if open[shard] == nil || len(open[shard].jobs) == chunk {
 			open[shard] = &submitCall{}
-			calls = append(calls, open[shard])
+			p.calls = append(p.calls, open[shard])
 		}
 		open[shard].at = append(open[shard].at, i)
 		open[shard].jobs = append(open[shard].jobs, t)
 	}
+	for _, call := range p.calls {
+		call.keys, call.args = c.scriptCall(call.jobs)
+	}
+	return p
+}
+
+// submit writes the jobs to the ledger in one pipeline.
+func (c *Client) submit(ctx context.Context, p *submission) {
 	pipe := c.rdb.Pipeline()
-	for _, call := range calls {
-		call.keys, call.args = c.submission(call.jobs)
+	for _, call := range p.calls {
 		call.reply = submitScript.EvalSha(ctx, pipe, call.keys, call.args...)
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	for _, call := range calls {
+	for _, call := range p.calls {
 		reply, err := call.reply.Result()
 		if redis.HasErrorPrefix(err, "NOSCRIPT") {
 			reply, err = submitScript.Run(ctx, c.rdb, call.keys, call.args...).Result()
 		}
 		if err != nil {
 			for i, t := range call.jobs {
-				out[call.at[i]].Err = unanswered(t.ID, err)
+				p.out[call.at[i]].Err = unanswered(t.ID, err)
 			}
 			continue
 		}
 		for i, s := range c.readSubmission(call.jobs, reply) {
-			out[call.at[i]] = s
+			p.out[call.at[i]] = s
 		}
 	}
-	return out
 }
 
 // GetMany reads many jobs and has one answer for each, in their order; Created is

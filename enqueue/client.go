@@ -91,7 +91,7 @@ func (c *Client) TopUp(ctx context.Context, t TopUp) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	keys, args := c.submission([]TopUp{t})
+	keys, args := c.scriptCall([]TopUp{t})
 	reply, err := submitScript.Run(ctx, c.rdb, keys, args...).Result()
 	if err != nil {
 		return Result{}, unanswered(t.ID, err)
@@ -106,8 +106,8 @@ func unanswered(id string, err error) error {
 	return fmt.Errorf("job %q: it is not known whether Redis accepted it (repeat it with the same id): %w", id, err)
 }
 
-// submission is the keys and arguments of submit.lua for valid jobs of one shard.
-func (c *Client) submission(jobs []TopUp) (keys []string, args []any) {
+// scriptCall is the keys and arguments of submit.lua for valid jobs of one shard.
+func (c *Client) scriptCall(jobs []TopUp) (keys []string, args []any) {
 	first := jobs[0].ID
 	shard := shardOf(first)
 	keys = append(make([]string, 0, 5+2*len(jobs)),

@@ -532,3 +532,56 @@ func TestSettleCarriesCommandsAlong(t *testing.T) {
 		w.m.SetError("")
 	})
 }
+
+// Guard 6 where a person decides: an ambiguous send forbids a new identifier.
+func TestResendTakesNoNewIdentifierAfterAmbiguity(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.sent("a")
+		w.want("done", Failed)(w.settle("a", Outcome{Kind: KindFailed, Code: CodeTransaction, Transaction: tx(1, "FAILED")}))
+		if err := w.l.Resend(w.Context(), "a"); !errors.Is(err, ErrNotReviewable) || w.record("a").State != Failed {
+			w.Fatal(err)
+		}
+	})
+}
+
+// Guards 6 and 7: nor may a job whose history a restarted Redis may have forgotten.
+func TestSuspectTakesNoNewIdentifier(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.submit("s")
+		l := w.restarted("other")
+		w.want("look", Unknown)(l.Begin(w.Context(), "s", NewClaim()))
+		w.almostProven(l, "s")
+		w.want("resend", Queued)(l.Absent(w.Context(), "s", time.Time{}, time.Minute))
+		for _, o := range []Outcome{{Kind: KindRetry, Reason: Backoff, Delay: time.Second}, {Kind: KindInUse, Code: "U", Delay: time.Second}} {
+			o.Claim = NewClaim()
+			w.want("send", Sending)(l.Begin(w.Context(), "s", o.Claim))
+			if _, err := l.Settle(w.Context(), "s", o, nil); err != nil {
+				w.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		w.almostProven(l, "s")
+		w.want("wait", Unknown)(l.Absent(w.Context(), "s", time.Time{}, time.Minute))
+		if r := w.record("s"); r.Generation != 0 {
+			w.Fatal(r.Generation)
+		}
+	})
+}
+
+// Guard 7 for people: what they ask of a restarted Redis may have been asked before.
+func TestPeopleAfterRestart(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.submit("waits")
+		w.submit("f")
+		w.want("done", Failed)(w.settle("f", Outcome{Kind: KindFailed, Claim: w.begin("f"), Code: "INVALID_AMOUNT"}))
+		w.c.ledger.cfg.Epoch = "other"
+		if r, err := w.c.Cancel(w.Context(), "waits"); !errors.Is(err, ErrNotCancellable) || r.State != Queued {
+			w.Fatalf("%+v %v", r, err)
+		}
+		if err := w.l.Resend(w.Context(), "f"); err != nil {
+			w.Fatal(err)
+		}
+		time.Sleep(31 * time.Minute)
+		w.want("look", Unknown)(w.l.Begin(w.Context(), "f", NewClaim()))
+	})
+}

@@ -122,7 +122,7 @@ func (t *TopUp) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &wire); err != nil {
 		var typed *json.UnmarshalTypeError
 		if errors.As(err, &typed) {
-			return &FieldError{Field: typed.Field, Problem: "is of the wrong type: " + typed.Value, Fix: "see the request's form in the README"}
+			return &FieldError{Field: strings.TrimPrefix(typed.Field, "plain."), Problem: "is of the wrong type: " + typed.Value, Fix: "see the request's form in the README"}
 		}
 		return fmt.Errorf("read the top-up: %w", err)
 	}
@@ -244,6 +244,9 @@ func plausibleEmail(address string) bool {
 	return found && name != "" && host != "" && !strings.ContainsAny(address, " \t\r\n\x00<>\"") && !strings.Contains(host, "@")
 }
 
+// separators are what people write into numbers.
+var separators = strings.NewReplacer(" ", "", "-", "", ".", "", "(", "", ")", "", "\u00a0", "")
+
 func validatePhone(field string, p Phone, wrong func(field, problem, fix string)) Phone {
 	if p.IsZero() {
 		return p
@@ -252,7 +255,7 @@ func validatePhone(field string, p Phone, wrong func(field, problem, fix string)
 	if len(country) != 2 || strings.Trim(country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 		wrong(field+".countryCode", "is not a country", "give two letters of ISO 3166, such as AE")
 	}
-	number := strings.NewReplacer(" ", "", "-", "", ".", "", "(", "", ")", "", "\u00a0", "").Replace(p.Number)
+	number := separators.Replace(p.Number)
 	bare := strings.TrimPrefix(number, "+")
 	const fix = "give the number alone, national or with + and country code"
 	switch {

@@ -43,13 +43,17 @@ type Config struct {
 	// Name signs the log of each job. Defaults to "worker".
 	Name string
 	// ShutdownTimeout is how long a POST under way may go on after the end was
-	// asked for. Defaults to 100 s; not less than a POST can take.
+	// asked for. Defaults to 110 s; not less than a POST can take.
 	ShutdownTimeout time.Duration
 	// Logger gets one line per transition. Defaults to none.
 	Logger *slog.Logger
 	// OnTransition is told of each job after a change. Defaults to nil.
 	OnTransition func(enqueue.Result)
 }
+
+// gatePatience is how long a job waits at each limit of the gate before it goes
+// back into the queue.
+const gatePatience = 5 * time.Second
 
 // postLimit is how long a POST can go on after its job was claimed.
 func (c Config) postLimit() time.Duration {
@@ -63,7 +67,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Scale = cmp.Or(c.Scale, 1)
 	c.Name = cmp.Or(c.Name, "worker")
 	c.Spacing = cmp.Or(c.Spacing, c.scaled(130*time.Second))
-	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, c.postLimit())
+	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, c.postLimit()+2*gatePatience)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	c.Ledger.Who = c.Name
 	var errs []error

@@ -47,7 +47,7 @@ func TestDoubledTaskSendsOnce(t *testing.T) {
 
 // Guards 2 and 5: the answer is lost after the execution. It is found, not sent again.
 func TestLostAnswerIsLookedUp(t *testing.T) {
-	for _, fault := range []string{"drop_after", "500_after", "html_after", "truncated", "empty_200", "no_id"} {
+	for _, fault := range []string{"drop-after", "500-after", "html-after", "truncated", "empty-200", "no-id", "oversized", "wrong-echo"} {
 		t.Run(fault, func(t *testing.T) {
 			bubble(t, sandbox.Config{}, func(w *world) {
 				w.faults(fault)
@@ -66,7 +66,7 @@ func TestLostAnswerIsLookedUp(t *testing.T) {
 // Guard 5: nothing was executed, and the answer does not prove it. It is sent again
 // after the settle time and two empty answers, under the same identifier.
 func TestUnknownIsSentAgainOnlyAfterSettling(t *testing.T) {
-	for _, fault := range []string{"drop_before", "500_before", "html_before"} {
+	for _, fault := range []string{"drop-before", "500-before", "html-before"} {
 		t.Run(fault, func(t *testing.T) {
 			bubble(t, sandbox.Config{}, func(w *world) {
 				w.faults(fault)
@@ -124,7 +124,6 @@ func TestRestartedRedisHoldsJobsBack(t *testing.T) {
 func TestRestartedRedisForgotASend(t *testing.T) {
 	bubble(t, sandbox.Config{}, func(w *world) {
 		w.submit(job("a"))
-		before := w.redis.Dump()
 		key := "topup:{s44}:job:a"
 		saved := map[string]string{}
 		for _, name := range must(w.redis.HKeys(key)) {
@@ -138,8 +137,8 @@ func TestRestartedRedisForgotASend(t *testing.T) {
 		for name, value := range saved {
 			w.redis.HSet(key, name, value)
 		}
-		_ = before
 		w.epoch = "second"
+		_ = w.jobs.Close()
 		w.jobs = w.producer()
 		defer w.run(w.worker("w2", nil))()
 		if _, err := asynq.NewClientFromRedisClient(w.rdb).Enqueue(enqueue.NewTask(enqueue.QueueFollowups, "again", "a", 1, time.Time{})); err != nil {
@@ -169,22 +168,22 @@ func TestOutcomes(t *testing.T) {
 		sends  int
 	}{
 		{nil, enqueue.Succeeded, "", 1, 1},
-		{[]string{"processing_successful"}, enqueue.Succeeded, "", 1, 1},
-		{[]string{"processing_refunded"}, enqueue.Refunded, enqueue.CodeTransaction, 0, 1},
-		{[]string{"processing_failed"}, enqueue.Failed, enqueue.CodeTransaction, 0, 1},
+		{[]string{"processing-successful"}, enqueue.Succeeded, "", 1, 1},
+		{[]string{"processing-refunded"}, enqueue.Refunded, enqueue.CodeTransaction, 0, 1},
+		{[]string{"processing-failed"}, enqueue.Failed, enqueue.CodeTransaction, 0, 1},
 		{[]string{"failed"}, enqueue.Failed, enqueue.CodeTransaction, 0, 1},
 		{[]string{"refunded"}, enqueue.Refunded, enqueue.CodeTransaction, 0, 1},
-		{[]string{"no_status"}, enqueue.Succeeded, "", 1, 1},
-		{[]string{"TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT"}, enqueue.Succeeded, "", 1, 2},
-		{[]string{"OPERATOR_UNAVAILABLE_OR_CURRENTLY_INACTIVE"}, enqueue.Succeeded, "", 1, 2},
-		{[]string{"PHONE_RECENTLY_RECHARGED"}, enqueue.Succeeded, "", 1, 2},
+		{[]string{"no-status"}, enqueue.Succeeded, "", 1, 1},
+		{[]string{"transaction-cannot-be-processed-at-the-moment"}, enqueue.Succeeded, "", 1, 2},
+		{[]string{"operator-unavailable-or-currently-inactive"}, enqueue.Succeeded, "", 1, 2},
+		{[]string{"phone-recently-recharged"}, enqueue.Succeeded, "", 1, 2},
 		{[]string{"429"}, enqueue.Succeeded, "", 1, 1},
-		{[]string{"401_once"}, enqueue.Succeeded, "", 1, 1},
-		{[]string{"INVALID_RECIPIENT_PHONE"}, enqueue.Failed, "INVALID_RECIPIENT_PHONE", 0, 1},
-		{[]string{"SOME_NEW_CODE"}, enqueue.NeedsReview, "SOME_NEW_CODE", 0, 1},
-		{[]string{"drop_before", "INVALID_RECIPIENT_PHONE"}, enqueue.Failed, "INVALID_RECIPIENT_PHONE", 0, 2},
-		{[]string{"CUSTOM_IDENTIFIER_ALREADY_USED"}, enqueue.NeedsReview, enqueue.CodeIdentifierInUse, 0, 1},
-		{[]string{"TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT", "CUSTOM_IDENTIFIER_ALREADY_USED"}, enqueue.Succeeded, "", 1, 3},
+		{[]string{"401-once"}, enqueue.Succeeded, "", 1, 1},
+		{[]string{"invalid-recipient-phone"}, enqueue.Failed, "INVALID_RECIPIENT_PHONE", 0, 1},
+		{[]string{"some-new-code"}, enqueue.NeedsReview, "SOME_NEW_CODE", 0, 1},
+		{[]string{"drop-before", "invalid-recipient-phone"}, enqueue.Failed, "INVALID_RECIPIENT_PHONE", 0, 2},
+		{[]string{"custom-identifier-already-used"}, enqueue.NeedsReview, enqueue.CodeIdentifierInUse, 0, 1},
+		{[]string{"transaction-cannot-be-processed-at-the-moment", "custom-identifier-already-used"}, enqueue.Succeeded, "", 1, 3},
 	} {
 		name := "plain"
 		if len(test.faults) > 0 {

@@ -107,7 +107,8 @@ func (w *Worker) attempt(ctx context.Context, r *enqueue.Record, version int64) 
 	transaction, err := w.post(ctx, r, operatorID, asked)
 	o := w.verdict(r, transaction, err)
 	o.Claim = claim
-	sent = o.Kind != enqueue.KindRetry && o.Kind != enqueue.KindHeld
+	sent = o.Kind == enqueue.KindUnknown || o.Transaction != nil
+	r.TopUp.OperatorID = operatorID // for the operator's breaker, also where it was detected
 	w.tellGate(ctx, r, o)
 	if o.Reason == enqueue.RecentlyRecharged {
 		if found := w.ownSuccess(ctx, r); found != nil {

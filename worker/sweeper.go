@@ -124,8 +124,10 @@ func (s *Sweeper) see(ctx context.Context, id string) (woken bool, err error) {
 	r, err := s.ledger.Load(ctx, id)
 	switch {
 	case errors.Is(err, enqueue.ErrNotFound):
+		// Never silently: it is looked up, and a person decides about what is not found.
 		s.log.ErrorContext(ctx, "the ledger has a due time for a job that it does not know", "job", id)
-		return false, s.forget(ctx, id)
+		_, err := s.ledger.Missing(ctx, id)
+		return false, err
 	case errors.Is(err, enqueue.ErrExpired):
 		return false, s.forget(ctx, id)
 	case err != nil:

@@ -48,7 +48,7 @@ func New(cfg Config) (*Worker, error) {
 		slots:  make(chan struct{}, cfg.InFlight),
 		gate: NewGate(cfg.Redis, GateConfig{
 			Holds: holds, Spacing: max(0, cfg.Spacing), PerSecond: cfg.PerSecond, FleetInFlight: cfg.FleetInFlight,
-			NumberKey: cfg.NumberKey, Logger: cfg.Logger,
+			NumberKey: cfg.NumberKey, Patience: gatePatience, Logger: cfg.Logger,
 		}),
 	}, nil
 }

@@ -76,7 +76,13 @@ func (w *world) close() {
 // client is a connection pool of its own to the world's Redis.
 func (w *world) client() *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Dialer:                   func(context.Context, string, string) (net.Conn, error) { return w.redis.Dial() },
+		Dialer: func(context.Context, string, string) (net.Conn, error) {
+			conn, err := w.redis.Dial()
+			if err != nil {
+				return nil, err
+			}
+			return worker.NewBufferedConn(conn), nil
+		},
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		DialerRetries:            1,

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -78,14 +77,14 @@ func exitCode(err error) int {
 		}
 		return exitUnreachable
 	}
+	if errors.Is(err, context.DeadlineExceeded) { // itself a net.Error, so it comes first
+		return exitTimeout
+	}
 	if _, ok := errors.AsType[net.Error](err); ok || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrClosed) || redisAway(err) {
 		return exitUnreachable
 	}
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 		return exitFile
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return exitTimeout
 	}
 	return exitInternal
 }
@@ -93,7 +92,7 @@ func exitCode(err error) int {
 // redisAway knows the answers of a Redis that is there and cannot serve now.
 func redisAway(err error) bool {
 	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "NOAUTH", "WRONGPASS", "OOM"} {
-		if redis.HasErrorPrefix(err, prefix) || strings.HasPrefix(err.Error(), prefix+" ") {
+		if redis.HasErrorPrefix(err, prefix) {
 			return true
 		}
 	}

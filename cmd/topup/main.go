@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 )
 
@@ -30,6 +31,11 @@ func run() int {
 	context.AfterFunc(ctx, stop)
 	return execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }
+
+// quiet is go-redis' own log: what matters of it comes back as an error.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 // app is what every command shares.
 type app struct {
@@ -45,6 +51,7 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errs io.Writ
 		fmt.Fprintln(errs, "topup:", err)
 		return exitUsage
 	}
+	redis.SetLogger(quiet{})
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(in)

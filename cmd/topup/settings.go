@@ -44,7 +44,7 @@ type Settings struct {
 	NumberKey        string        `env:"TOPUP_NUMBER_KEY" secret:"true" help:"Keys the hashes of phone numbers in Redis; empty derives it from the client secret"`
 	NumberKeyFile    string        `env:"TOPUP_NUMBER_KEY_FILE" help:"A file with that key"`
 	Name             string        `env:"TOPUP_NAME" envDefault:"worker" help:"Signs the log of each job; at most 12 characters"`
-	AcceptUnsafe     bool          `env:"TOPUP_ACCEPT_UNSAFE_REDIS" envDefault:"false" flag:"accept-unsafe-redis" help:"Go live on a Redis that can forget what was sent"`
+	AcceptUnsafe     bool          `env:"TOPUP_ACCEPT_UNSAFE_REDIS" envDefault:"false" help:"Go live on a Redis that can forget what was sent"`
 	LogLevel         string        `env:"TOPUP_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 }
 

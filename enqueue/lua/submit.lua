@@ -9,20 +9,25 @@ if now < barrier then
   born = '?'
 end
 local out = {inc}
+local due = {}
 local a, k = 1, 6
 while a <= #A do
   local job, not_before, count = A[a], tonumber(A[a + 1]), tonumber(A[a + 2])
   local record, tomb = KEYS[k], KEYS[k + 1]
-  if redis.call('EXISTS', record) == 1 then
-    out[#out + 1] = {'exists', redis.call('HGETALL', record)}
-  elseif redis.call('EXISTS', tomb) == 1 then
-    out[#out + 1] = {'gone', redis.call('GET', tomb)}
-  else
+  if redis.call('EXISTS', record, tomb) == 0 then
     local na = math.max(now, not_before)
     redis.call('HSET', record, 's', 'queued', 'v', 1, 'i', born, 'ca', int(now), 'na', int(na), unpack(A, a + 3, a + 2 + count))
-    redis.call('ZADD', DUE, int(na + grace), job)
+    due[#due + 1] = int(na + grace)
+    due[#due + 1] = job
     out[#out + 1] = {'created', int(now)}
+  elseif redis.call('EXISTS', record) == 1 then
+    out[#out + 1] = {'exists', redis.call('HGETALL', record)}
+  else
+    out[#out + 1] = {'gone', redis.call('GET', tomb)}
   end
   a, k = a + 3 + count, k + 2
+end
+if #due > 0 then
+  redis.call('ZADD', DUE, unpack(due)) -- one call for all of them
 end
 return out

@@ -1,0 +1,222 @@
+package enqueue
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// server is a redis-server process of the test's own.
+type server struct {
+	testing.TB
+	dir, addr string
+	cmd       *exec.Cmd
+	rdb       *redis.Client
+}
+
+func startRedis(t testing.TB) *server {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("redis-server is not on PATH: what miniredis cannot show (run_id, restarts) is not tested")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{TB: t, dir: t.TempDir(), addr: listener.Addr().String()}
+	_ = listener.Close()
+	s.start()
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *server) start() {
+	s.Helper()
+	_, port, _ := net.SplitHostPort(s.addr)
+	var out bytes.Buffer
+	s.cmd = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--daemonize", "no")
+	s.cmd.Stdout, s.cmd.Stderr = &out, &out
+	if err := s.cmd.Start(); err != nil {
+		s.Fatal(err)
+	}
+	s.rdb = redis.NewClient(&redis.Options{Addr: s.addr})
+	for deadline := time.Now().Add(10 * time.Second); s.rdb.Ping(context.Background()).Err() != nil; {
+		if time.Now().After(deadline) {
+			s.Fatalf("redis-server does not answer: %s", out.String())
+		}
+	}
+}
+
+// stop kills the process: nothing is said goodbye to.
+func (s *server) stop() {
+	if s.cmd == nil {
+		return
+	}
+	_ = s.rdb.Close()
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+	s.cmd = nil
+}
+
+// Guard 7 on a real Redis: another run_id makes the barrier.
+func TestRealRedisRestarts(t *testing.T) {
+	s := startRedis(t)
+	ctx := t.Context()
+	cfg := ClientConfig{Ledger: LedgerConfig{Settle: 400 * time.Millisecond, AbsentSpacing: 100 * time.Millisecond, PostTimeout: 100 * time.Millisecond, SendWindow: 100 * time.Millisecond}}
+	c := NewClient(s.rdb, cfg)
+	for _, a := range c.TopUps(ctx, []TopUp{job("kept"), job("waits")}) {
+		if a.Err != nil || !a.Created {
+			t.Fatalf("%+v", a)
+		}
+	}
+	if a, err := c.Ledger().Begin(ctx, "kept", NewClaim()); err != nil || a.Word != AnswerSend {
+		t.Fatal(a, err)
+	}
+	before := s.rdb.HGet(ctx, incarnationKey(shardOf("waits")), "now").Val()
+	if len(before) != 24 {
+		t.Fatalf("the incarnation is %q", before)
+	}
+	// appendfsync everysec writes to the file at once; a killed process loses nothing of that.
+	collect(s.rdb)
+	s.stop()
+	s.start()
+
+	c = NewClient(s.rdb, cfg)
+	defer func() { _ = c.Close() }()
+	l := c.Ledger()
+	a, err := l.Begin(ctx, "waits", NewClaim())
+	if err != nil || a.Word != AnswerLook || a.State != Unknown {
+		t.Fatal(a, err)
+	}
+	if after := s.rdb.HGet(ctx, incarnationKey(shardOf("waits")), "now").Val(); after == before || len(after) != 24 {
+		t.Fatalf("%q after %q", after, before)
+	}
+	began := time.Now()
+	for a.Word != "resend" {
+		if a, err = l.Absent(ctx, "waits", time.Time{}, 50*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("it is never sent again")
+		}
+		wait, cancel := context.WithDeadline(ctx, a.NextAt)
+		<-wait.Done()
+		cancel()
+	}
+	if time.Since(began) < 450*time.Millisecond {
+		t.Fatalf("sent again after %v", time.Since(began))
+	}
+	if a, err := l.Begin(ctx, "waits", NewClaim()); err != nil || a.Word != AnswerSend {
+		t.Fatal(a, err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		r, err := c.Wait(ctx, "waits")
+		if err == nil && r.State != Succeeded {
+			err = fmt.Errorf("%+v", r)
+		}
+		done <- err
+	}()
+	if _, err := l.Settle(ctx, "waits", Outcome{Kind: KindSucceeded, Transaction: tx(1, "SUCCESSFUL")}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	collect(s.rdb)
+}
+
+// A record has to keep Redis' compact form, or a million jobs take three times the memory.
+func TestRecordStaysCompact(t *testing.T) {
+	s := startRedis(t)
+	ctx := t.Context()
+	c := NewClient(s.rdb, ClientConfig{})
+	j := full("compact")
+	j.NotBefore, j.Expires, j.Metadata = time.Time{}, time.Time{}, nil
+	if _, err := c.TopUp(ctx, j); err != nil {
+		t.Fatal(err)
+	}
+	claim := NewClaim()
+	if _, err := c.Ledger().Begin(ctx, "compact", claim); err != nil {
+		t.Fatal(err)
+	}
+	transaction := tx(1, "SUCCESSFUL")
+	transaction.OperatorName = text(strings.Repeat("Digicel Haiti ", 20))
+	if _, err := c.Ledger().Settle(ctx, "compact", Outcome{Kind: KindSucceeded, Claim: claim, Transaction: transaction}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if form := s.rdb.ObjectEncoding(ctx, jobKey("compact")).Val(); form != "listpack" && form != "ziplist" {
+		t.Fatal("the record is a", form)
+	}
+}
+
+// BenchmarkSubmit compares [Client.TopUps] with a loop over asynq's own Enqueue, on
+// a redis-server with appendfsync everysec: on loopback, where Redis' own work is the
+// limit of both, and with 1 ms added to each round trip, as between two machines.
+func BenchmarkSubmit(b *testing.B) {
+	s := startRedis(b)
+	run := 0
+	for _, far := range []struct {
+		name string
+		trip time.Duration
+	}{{"loopback", 0}, {"1ms", time.Millisecond}} {
+		if far.trip > 0 {
+			s.rdb.AddHook(trip(far.trip))
+		}
+		c := NewClient(s.rdb, ClientConfig{})
+		b.Run(far.name+"/asynq", func(b *testing.B) {
+			const n = 2_000
+			for b.Loop() {
+				run++
+				for i := range n {
+					if _, err := c.tasks.EnqueueContext(b.Context(), firstTask(job(fmt.Sprint("plain", run, "-", i)))); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+		})
+		b.Run(far.name+"/TopUps", func(b *testing.B) {
+			const n = 20_000
+			for b.Loop() {
+				run++
+				jobs := make([]TopUp, n)
+				for i := range jobs {
+					jobs[i] = job(fmt.Sprint("bulk", run, "-", i))
+				}
+				for _, a := range c.TopUps(b.Context(), jobs) {
+					if a.Err != nil || !a.Created {
+						b.Fatal(a.Err)
+					}
+				}
+			}
+			b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+		})
+	}
+}
+
+// trip is a hook that makes each round trip longer.
+type trip time.Duration
+
+func (d trip) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (d trip) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		<-time.After(time.Duration(d))
+		return next(ctx, cmd)
+	}
+}
+
+func (d trip) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		<-time.After(time.Duration(d))
+		return next(ctx, cmds)
+	}
+}
