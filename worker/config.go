@@ -28,6 +28,9 @@ type Config struct {
 	Servers int
 	// Latency is what one POST is expected to take, for that rule. Defaults to 300 ms.
 	Latency time.Duration
+	// Poll is how often an empty queue of single jobs is asked; the one of campaigns
+	// ten times less often. Defaults to 10 ms.
+	Poll time.Duration
 	// Async sends by POST /topups-async. Defaults to POST /topups.
 	Async bool
 	// PerSecond limits the POSTs of the whole fleet. Defaults to 0: no limit.
@@ -64,6 +67,7 @@ func (c Config) postLimit() time.Duration {
 func (c Config) withDefaults() (Config, error) {
 	c.InFlight = cmp.Or(c.InFlight, 100)
 	c.Latency = cmp.Or(c.Latency, 300*time.Millisecond)
+	c.Poll = cmp.Or(c.Poll, 10*time.Millisecond)
 	c.Scale = cmp.Or(c.Scale, 1)
 	c.Name = cmp.Or(c.Name, "worker")
 	c.Spacing = cmp.Or(c.Spacing, c.scaled(130*time.Second))

@@ -15,11 +15,11 @@ import (
 // The guards of the promise, each by a test that fails when it is taken out. Those
 // of the ledger's scripts alone are tested in enqueue, those of the POST in reloadly.
 
-// faults makes the simulator answer the first sends of every job with these
+// faults makes the simulator answer the first sends under the identifier a with these
 // faults, one after the other, and then as usual.
 func (w *world) faults(names ...string) {
 	w.sim.Script(func(a sandbox.Attempt) string {
-		if a.Number <= len(names) {
+		if a.Identifier == "a" && a.Number <= len(names) {
 			return names[a.Number-1]
 		}
 		return ""

@@ -294,8 +294,11 @@ func (w *Worker) follow(ctx context.Context, id string, answer enqueue.Answer, e
 
 // told logs a change of state and shows it to who wants to see it.
 func (w *Worker) told(ctx context.Context, id string, answer enqueue.Answer) {
-	w.log.LogAttrs(ctx, slog.LevelInfo, "job", slog.String("job", id), slog.String("state", string(answer.State)),
-		slog.String("why", answer.Word), slog.Time("next", answer.NextAt))
+	attrs := []slog.Attr{slog.String("job", id), slog.String("state", string(answer.State)), slog.String("why", answer.Word)}
+	if !answer.NextAt.IsZero() {
+		attrs = append(attrs, slog.Time("next", answer.NextAt))
+	}
+	w.log.LogAttrs(ctx, slog.LevelInfo, "job", attrs...)
 	if w.cfg.OnTransition == nil {
 		return
 	}

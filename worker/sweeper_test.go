@@ -214,6 +214,10 @@ func TestSweeperForgetsWhatIsOver(t *testing.T) {
 		if b.overdue() != 0 || !strings.Contains(b.log.String(), "does not know") {
 			t.Errorf("gone: still due, or no word of it:\n%s", b.log.String())
 		}
+		if r, err := b.jobs.Get(b.fleet.ctx, "unheard"); err != nil || r.State != enqueue.Unknown {
+			t.Errorf("gone: %+v, %v; it must be looked up and end with a person", r, err)
+		}
+		b.redis.Del(recordOf(b, "unheard"), dueOf(b, "unheard"))
 		// It was settled when it was read, and is open again.
 		b.submit("open", "")
 		b.ok(b.forget(b.fleet.ctx, "open"))

@@ -132,9 +132,9 @@ func (w *Worker) servers(ctx context.Context, rdb redis.UniversalClient) []*asyn
 	}
 	single, bulk := base, base
 	single.Queues, single.StrictPriority = map[string]int{enqueue.QueueFollowups: 2, enqueue.QueueTopUps: 1}, true
-	single.TaskCheckInterval = 10 * time.Millisecond
+	single.TaskCheckInterval = w.cfg.Poll
 	bulk.Queues = map[string]int{enqueue.QueueCampaigns: 1}
-	bulk.TaskCheckInterval = 100 * time.Millisecond
+	bulk.TaskCheckInterval = 10 * w.cfg.Poll
 	var servers []*asynq.Server
 	for range count {
 		servers = append(servers, asynq.NewServerFromRedisClient(rdb, single), asynq.NewServerFromRedisClient(rdb, bulk))

@@ -50,6 +50,7 @@ func newWorld(t *testing.T, cfg sandbox.Config) *world {
 	w := &world{t: t, redis: miniredis.NewMiniRedis(), epoch: "first"}
 	w.redis.ClockTTL(true)
 	w.rdb = w.client()
+	cfg.DuplicateWindow = 300 * time.Millisecond // its check is not atomic
 	sim, err := sandbox.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +109,7 @@ func (w *world) worker(name string, change func(*worker.Config)) *worker.Worker 
 	}
 	w.t.Cleanup(client.Close)
 	cfg := worker.Config{
-		Redis: w.rdb, Reloadly: client, Name: name, Servers: 1, InFlight: 10,
+		Redis: w.rdb, Reloadly: client, Name: name, Servers: 1, InFlight: 10, Poll: time.Second, // virtual hours of polling are real minutes
 		NumberKey: []byte("number key"), Ledger: enqueue.LedgerConfig{Epoch: w.epoch},
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}

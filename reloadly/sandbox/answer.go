@@ -64,11 +64,15 @@ func operatorDeclined(code string) bool {
 
 // answer tells the client of an execution, or fails to.
 func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, rec *record, f *fault, async bool) {
-	body := s.asMap(rec, async)
 	if f == nil {
-		writeBody(w, http.StatusOK, body)
+		if async {
+			writeBody(w, http.StatusOK, map[string]any{"transactionId": rec.Transaction})
+		} else {
+			writeBody(w, http.StatusOK, s.accepted(rec))
+		}
 		return
 	}
+	body := s.asMap(rec, async)
 	switch f.Mode {
 	case modeDropAfter, modeLate:
 		panic(http.ErrAbortHandler) // closes the connection

@@ -32,11 +32,12 @@ type operator struct {
 type catalogue struct {
 	currency  string
 	operators []*operator
+	index     map[int64]*operator
 }
 
 // newCatalogue builds the catalogue of an account in NGN or USD; any other currency counts as USD.
 func newCatalogue(accountCurrency string) *catalogue {
-	c := &catalogue{currency: accountCurrency}
+	c := &catalogue{currency: accountCurrency, index: map[int64]*operator{}}
 	for _, line := range strings.Split(realOperators, "\n") {
 		c.add(parseOperator(line))
 	}
@@ -63,6 +64,7 @@ func (c *catalogue) add(op *operator) {
 	}
 	op.SenderCurrency = c.currency
 	c.operators = append(c.operators, op)
+	c.index[op.ID] = op
 }
 
 func unitsPerDollar(currency string) *big.Rat {
@@ -74,12 +76,7 @@ func unitsPerDollar(currency string) *big.Rat {
 
 // byID is the operator of that id, or nil.
 func (c *catalogue) byID(id int64) *operator {
-	for _, op := range c.operators {
-		if op.ID == id {
-			return op
-		}
-	}
-	return nil
+	return c.index[id]
 }
 
 // detect is the operator that serves a number, given in international or national digits: the one

@@ -13,6 +13,7 @@ import (
 )
 
 const (
+	lineOpen      = "open"
 	lineExecution = "execution"
 	lineRefill    = "refill"
 	lineReverse   = "reverse"
@@ -26,6 +27,7 @@ type ledgerLine struct {
 	Amount      *decimal  `json:"amount,omitempty"`
 	Transaction int64     `json:"transactionId,omitempty"`
 	Identifier  string    `json:"customIdentifier,omitempty"`
+	Currency    string    `json:"currency,omitempty"`
 }
 
 // append writes one line; the lock is held. A line that could not be written whole is taken back.
@@ -62,7 +64,11 @@ func (s *Simulator) openLedger(name string) error {
 		return errors.Join(fmt.Errorf("sandbox: ledger %s: %w", name, err), f.Close())
 	}
 	s.ledger = f
-	return nil
+	if len(s.records) > 0 || s.opened {
+		return nil
+	}
+	start := decimal(s.start)
+	return s.append(ledgerLine{Kind: lineOpen, Amount: &start, Currency: s.currency})
 }
 
 func (s *Simulator) replay(f *os.File) error {
@@ -97,6 +103,11 @@ func (s *Simulator) replay(f *os.File) error {
 func (s *Simulator) apply(line ledgerLine) error {
 	s.settle(line.Time)
 	switch line.Kind {
+	case lineOpen:
+		if line.Amount == nil || line.Currency != s.currency || s.opened {
+			return fmt.Errorf("the account of this ledger is in %s, Config.Balance is in %s", line.Currency, s.currency)
+		}
+		s.start, s.balance, s.opened = money(*line.Amount), money(*line.Amount), true
 	case lineExecution:
 		if line.Record == nil {
 			return errors.New("an execution without its data")

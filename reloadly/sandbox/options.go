@@ -42,6 +42,7 @@ type Config struct {
 	NoRechargeRule     bool          // no two minutes between two top-ups of one number
 	BurnOnDecline      bool          // an operator's decline uses up the identifier
 	FlatStatus         bool          // the status endpoint answers the bare transaction
+	LateExecution      time.Duration // after a client hung up before its top-up was executed; 0: at once, or the fault's own time
 	ReportDelay        time.Duration // until the report shows a transaction
 	FirstTransactionID int64         // 33469 when 0
 	TokenLife          time.Duration // 24 h when 0
@@ -72,7 +73,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.TimeScale < 0 || c.Latency < 0 || c.DuplicateWindow < 0 || c.ReportDelay < 0 || c.TokenLife < 0 {
+	if c.TimeScale < 0 || c.Latency < 0 || c.DuplicateWindow < 0 || c.ReportDelay < 0 || c.LateExecution < 0 || c.TokenLife < 0 {
 		return c, errors.New("sandbox: a duration or the time scale is negative")
 	}
 	if !validProfile(c.Faults) {

@@ -44,6 +44,7 @@ type Simulator struct {
 	overlaps []string
 	script   func(Attempt) string
 	ledger   *os.File
+	opened   bool // the ledger said what the balance was at first
 }
 
 // New makes a Simulator and reads its ledger again, if there is one.

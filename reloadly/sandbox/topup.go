@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -161,7 +162,8 @@ func (s *Simulator) understand(in *topupRequest) (*order, *fault) {
 		}
 	}
 	amount, err := parseMoney(string(in.Amount))
-	if err != nil || amount <= 0 {
+	// A sixth decimal would be rounded away, and the books would then show another amount than was asked for.
+	if err != nil || amount <= 0 || amount%microsPer5th != 0 {
 		return invalid("INVALID_AMOUNT", "The amount is not valid")
 	}
 	var f *fault
@@ -210,12 +212,15 @@ func (s *Simulator) waitToExecute(ctx context.Context, f *fault) {
 		d += s.faultDelay(f, slowAnswer)
 	}
 	s.wait(ctx, d)
+	if ctx.Err() != nil {
+		s.wait(context.WithoutCancel(ctx), s.cfg.LateExecution)
+	}
 }
 
 // waitLate lets the client hang up first and the top-up follow.
 func (s *Simulator) waitLate(ctx context.Context, f *fault) {
 	s.wait(ctx, s.scaled(3*slowAnswer))
-	s.wait(context.WithoutCancel(ctx), s.faultDelay(f, lateness))
+	s.wait(context.WithoutCancel(ctx), cmp.Or(s.cfg.LateExecution, s.faultDelay(f, lateness)))
 }
 
 func (s *Simulator) faultDelay(f *fault, otherwise time.Duration) time.Duration {
