@@ -217,7 +217,8 @@ func TestSweeperForgetsWhatIsOver(t *testing.T) {
 		if r, err := b.jobs.Get(b.fleet.ctx, "unheard"); err != nil || r.State != enqueue.Unknown {
 			t.Errorf("gone: %+v, %v; it must be looked up and end with a person", r, err)
 		}
-		b.redis.Del(recordOf(b, "unheard"), dueOf(b, "unheard"))
+		b.redis.Del(dueOf(b, "unheard"))
+		b.redis.Del(recordOf(b, "unheard"))
 		// It was settled when it was read, and is open again.
 		b.submit("open", "")
 		b.ok(b.forget(b.fleet.ctx, "open"))
