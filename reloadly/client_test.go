@@ -113,7 +113,9 @@ func TestNothingSecretGetsOut(t *testing.T) {
 		reply(200, quote),
 		reply(200, `{"transactionId":1,"customIdentifier":"`+quote+`"}`),
 		reply(500, quote),
-		func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "ftp://example.com/"+testPhone, 302) },
+		func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "ftp://example.com/"+testPhone, http.StatusFound)
+		},
 		func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		p := newProvider(t, answer)
@@ -135,7 +137,7 @@ func TestNothingSecretGetsOut(t *testing.T) {
 		_, err = c.DetectOperator(t.Context(), Phone{"AE", testPhone})
 		all = append(all, err)
 		for _, err := range all {
-			wantError(t, err)
+			_ = wantError(t, err)
 			for cause := err; cause != nil; cause = errors.Unwrap(cause) {
 				assertNoCanary(t, fmt.Sprintf("%v %+v %s", cause, cause, cause))
 			}

@@ -403,7 +403,10 @@ func TestReport(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	before := len(p.seen())
-	for range c.Report(t.Context(), ReportQuery{}) {
+	for _, err := range c.Report(t.Context(), ReportQuery{}) {
+		if err != nil {
+			t.Error(err)
+		}
 		break
 	}
 	if n := len(p.seen()) - before; n != 1 {

@@ -96,8 +96,7 @@ func (g *Gate) Pass(ctx context.Context, r *enqueue.Record) (Ticket, *Wait, erro
 }
 
 func (g *Gate) pass(ctx context.Context, p *pass) (*Wait, error) {
-	trial, wait := g.held(p.record)
-	if wait != nil {
+	if _, wait := g.held(p.record); wait != nil {
 		return wait, nil
 	}
 	before := time.Now()
@@ -122,7 +121,8 @@ func (g *Gate) pass(ctx context.Context, p *pass) (*Wait, error) {
 		return &Wait{Reason: enqueue.RateLimited, Delay: back}, nil
 	}
 	// A hold may have come while the job waited.
-	if trial, wait = g.held(p.record); wait != nil || trial == nil {
+	trial, wait := g.held(p.record)
+	if wait != nil || trial == nil {
 		return wait, nil
 	}
 	delay, err = g.breaker.through(ctx, *trial)

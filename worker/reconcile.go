@@ -138,7 +138,7 @@ func (w *Worker) age(r *enqueue.Record) time.Duration {
 }
 
 // ErrNothingFound says that Reloadly shows no transaction of the job.
-var ErrNothingFound = errors.New("Reloadly shows no transaction of the job")
+var ErrNothingFound = errors.New("no transaction of the job at Reloadly (ask Reloadly; then review fail, or review resend)")
 
 // Adopt looks a job up at Reloadly for a person and books what it finds.
 func Adopt(ctx context.Context, ledger *enqueue.Ledger, client *reloadly.Client, id string) error {

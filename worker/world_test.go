@@ -3,7 +3,6 @@ package worker_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -111,7 +110,7 @@ func (w *world) worker(name string, change func(*worker.Config)) *worker.Worker 
 	cfg := worker.Config{
 		Redis: w.rdb, Reloadly: client, Name: name, Servers: 1, InFlight: 10, Poll: time.Second, // virtual hours of polling are real minutes
 		NumberKey: []byte("number key"), Ledger: enqueue.LedgerConfig{Epoch: w.epoch},
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&cfg)

@@ -84,8 +84,10 @@ func (r *rig) raw(method, path, body string) (int, []byte, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
+	if closeErr := res.Body.Close(); err == nil {
+		err = closeErr
+	}
 	return res.StatusCode, text, err
 }
 
