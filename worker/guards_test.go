@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"example.com/topup/enqueue"
 	"example.com/topup/reloadly/sandbox"
@@ -234,6 +235,49 @@ func TestOneNumberIsSpaced(t *testing.T) {
 		r := w.expect("b", enqueue.Succeeded, 1)
 		if w.sim.Posts() != 2 || r.Sends != 1 {
 			t.Errorf("%d POSTs, %d sends of the second", w.sim.Posts(), r.Sends)
+		}
+	})
+}
+
+// stopAfterClaim is a process that is stopped between its permission and its POST.
+type stopAfterClaim struct {
+	failOnce
+	w *world
+}
+
+func (s *stopAfterClaim) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err == nil && s.w.redis.HGet("topup:{s44}:job:a", "s") == string(enqueue.Sending) && s.left.Add(-1) >= 0 {
+			time.Sleep(15 * time.Second)
+		}
+		return err
+	}
+}
+
+// Guard 4: a permission that is older than ten seconds is not used.
+func TestStoppedProcessDoesNotSend(t *testing.T) {
+	bubble(t, sandbox.Config{}, func(w *world) {
+		stop := &stopAfterClaim{w: w}
+		stop.left.Store(1)
+		rdb := w.client()
+		defer func() { _ = rdb.Close() }()
+		rdb.AddHook(stop)
+		made := w.worker("w1", func(c *worker.Config) { c.Redis = rdb })
+		w.submit(job("a"))
+		task := asynq.NewTask(enqueue.TaskType, enqueue.EncodeTask("a", 1))
+		if err := made.ProcessTask(context.Background(), task); err != nil {
+			t.Fatal(err)
+		}
+		if stop.left.Load() != 0 {
+			t.Fatal("the process was not stopped: the test shows nothing")
+		}
+		if w.sim.Posts() != 0 {
+			t.Errorf("%d POSTs with a permission of 15 s", w.sim.Posts())
+		}
+		defer w.run(w.worker("w2", nil))()
+		if r := w.expect("a", enqueue.Succeeded, 1); r.Sends != 1 {
+			t.Errorf("%d sends: one that never left must not count", r.Sends)
 		}
 	})
 }

@@ -120,6 +120,9 @@ func TestOperatorsButtonsAreHarmless(t *testing.T) {
 					w.expect("a", enqueue.Succeeded, 1)
 					time.Sleep(5 * time.Minute)
 					w.expect("a", enqueue.Succeeded, 1)
+					if r := must(w.ledger().Load(context.Background(), "a")); r.Sends != 1 || r.FinishedAt.Sub(r.SentAt) > 22*time.Second {
+						t.Errorf("%d sends, settled after %v: a button reached the POST or its answer", r.Sends, r.FinishedAt.Sub(r.SentAt))
+					}
 				})
 			})
 		}
