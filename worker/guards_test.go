@@ -281,3 +281,23 @@ func TestStoppedProcessDoesNotSend(t *testing.T) {
 		}
 	})
 }
+
+// Guard 4: the queue's context ends in the middle of the POST; the POST does not.
+func TestQueueCannotCancelAPost(t *testing.T) {
+	bubble(t, slow, func(w *world) {
+		w.submit(job("a"))
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() {
+			done <- w.worker("w1", nil).ProcessTask(ctx, asynq.NewTask(enqueue.TaskType, enqueue.EncodeTask("a", 1)))
+		}()
+		time.Sleep(5 * time.Second)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if r := w.expect("a", enqueue.Succeeded, 1); r.FinishedAt.Sub(r.CreatedAt) > 22*time.Second {
+			t.Errorf("settled after %v: the answer did not get through", r.FinishedAt.Sub(r.CreatedAt))
+		}
+	})
+}
