@@ -17,7 +17,8 @@ import (
 	"example.com/topup/worker"
 )
 
-// slow is a simulator whose answers take long enough to do something meanwhile.
+// slow is a simulator whose answers take long enough to do something meanwhile: the
+// token comes after 20 s, the answer to the POST after 40 s.
 var slow = sandbox.Config{Latency: 20 * time.Second}
 
 func TestQuickStartTravelsTheWholeWay(t *testing.T) {
@@ -73,7 +74,7 @@ func TestShutdownInTheMiddleOfAPostLetsItFinish(t *testing.T) {
 	bubble(t, slow, func(w *world) {
 		stop := w.run(w.worker("w1", nil))
 		w.submit(job("a"))
-		time.Sleep(5 * time.Second)
+		time.Sleep(30 * time.Second)
 		stop()
 		w.expect("a", enqueue.Succeeded, 1)
 		defer w.run(w.worker("w2", nil))()
@@ -88,7 +89,7 @@ func TestRedisAwayForNinetySeconds(t *testing.T) {
 	bubble(t, slow, func(w *world) {
 		defer w.run(w.worker("w1", nil))()
 		w.submit(job("a"))
-		time.Sleep(5 * time.Second)
+		time.Sleep(30 * time.Second)
 		w.redis.SetError("LOADING Redis is loading the dataset in memory")
 		time.Sleep(90 * time.Second)
 		w.redis.SetError("")
@@ -104,7 +105,7 @@ func TestOperatorsButtonsAreHarmless(t *testing.T) {
 		"delete":  func(i *asynq.Inspector) error { return i.DeleteTask(enqueue.QueueTopUps, "a") },
 	}
 	for name, press := range buttons {
-		for when, wait := range map[string]time.Duration{"before": 0, "during": 5 * time.Second, "after": time.Minute} {
+		for when, wait := range map[string]time.Duration{"before": 0, "during": 30 * time.Second, "after": time.Minute} {
 			t.Run(name+"_"+when, func(t *testing.T) {
 				bubble(t, slow, func(w *world) {
 					inspector := asynq.NewInspectorFromRedisClient(w.rdb)
