@@ -45,6 +45,8 @@ func (w *Worker) find(ctx context.Context, r *enqueue.Record) (found, error) {
 			switch {
 			case !ours(r, &t):
 				f.foreign = true
+			case strength(t.Status) == 1 && identifier != r.Identifier():
+				// The end of an earlier identifier says nothing of the last send.
 			case f.best == nil || strength(t.Status) > strength(f.best.Status):
 				f.best, f.second = &t, f.best
 			case f.second == nil || strength(t.Status) > strength(f.second.Status):
@@ -67,7 +69,9 @@ func (w *Worker) reconcile(ctx context.Context, r *enqueue.Record) error {
 	if err != nil {
 		return w.later(ctx, r, err)
 	}
-	if f.best != nil {
+	// A transaction that ended says nothing of a POST under way.
+	ended := f.best != nil && strength(f.best.Status) == 1
+	if f.best != nil && (!ended || r.State != enqueue.Sending) {
 		return w.adopt(ctx, r, f)
 	}
 	if r.State == enqueue.Sending {
@@ -88,9 +92,6 @@ func (w *Worker) reconcile(ctx context.Context, r *enqueue.Record) error {
 // adopt books what was found, and an executed second one after it.
 func (w *Worker) adopt(ctx context.Context, r *enqueue.Record, f found) error {
 	o := evidence(f.best)
-	if r.State == enqueue.Sending && strength(f.best.Status) == 1 {
-		return w.later(ctx, r, nil) // a transaction that ended says nothing of a POST under way
-	}
 	if err := w.book(ctx, r, o); err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ if now < barrier then
   born = '?'
 end
 local set = {'mx', number('n') + allowed, 'r', 'backoff', 'c', '', 'i', born, 'nb', int(now)}
-if state ~= 'needs_review' and R.tx then -- FAILED or REFUNDED: its identifier is used up
+if state ~= 'needs_review' and R.tx and R.c == 'TRANSACTION_ENDED' then -- known to have ended: its identifier is used up
   if number('am') > 0 or R.su or number('g') >= top then
     return answer('used')
   end
