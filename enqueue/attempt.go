@@ -53,7 +53,7 @@ type Outcome struct {
 	Code        string // Reloadly's, or one of ours
 	Reason      Reason // of a job that goes back to the queue
 	Delay       time.Duration
-	GiveBack    bool // nothing was sent: the send is not counted
+	GiveBack    bool // nothing was asked of Reloadly: the send is not counted
 	Transaction *Transaction
 }
 

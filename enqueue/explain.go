@@ -95,6 +95,8 @@ func explainReview(code string) string {
 		return "The ledger lost its request, and Reloadly shows no transaction of it. Compare with your own books, then decide by review fail, or submit it under a new id."
 	case CodeExecutedAfter:
 		return "It had ended unpaid, and Reloadly shows it as executed. Decide by review adopt."
+	case CodeDouble:
+		return "Reloadly accepted two transactions of it, and neither has ended. Ask Reloadly to stop one of them, then decide by review adopt."
 	case CodeForeign:
 		return "Its identifier belongs to a transaction with another recipient or amount: something else uses this account with the same ids."
 	case CodeIdentifierInUse:

@@ -144,7 +144,120 @@ func TestSuccessAfterAnUnpaidEnd(t *testing.T) {
 		if r := w.record("x"); r.Code != CodeDouble || r.TxID != 6 || r.Result().MoneyMoved != MovedYes {
 			w.Fatalf("%+v", r)
 		}
-		w.want("done", Refunded)(w.settle("x", Outcome{Kind: KindRefunded, Transaction: tx(6, "REFUNDED")})) // reversed later
+		w.want("ignored", Succeeded)(w.settle("x", Outcome{Kind: KindRefunded, Transaction: tx(6, "REFUNDED")})) // the other one stands
+
+		w.submit("y")
+		w.want("done", Succeeded)(w.settle("y", Outcome{Kind: KindSucceeded, Claim: w.begin("y"), Transaction: tx(9, "SUCCESSFUL")}))
+		w.want("ignored", Succeeded)(w.settle("y", Outcome{Kind: KindRefunded, Transaction: tx(10, "REFUNDED")}))
+		w.want("done", Refunded)(w.settle("y", Outcome{Kind: KindRefunded, Transaction: tx(9, "REFUNDED")})) // reversed later
+	})
+}
+
+// What Reloadly shows as executed is neither ended as unpaid nor sent again.
+func TestPeopleCannotDenyAnExecution(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.submit("x")
+		w.want("done", Failed)(w.settle("x", Outcome{Kind: KindFailed, Claim: w.begin("x"), Code: "INVALID_AMOUNT"}))
+		w.want("alert", NeedsReview)(w.settle("x", Outcome{Kind: KindProcessing, Transaction: tx(6, "PROCESSING")}))
+		if r := w.record("x").Result(); r.MoneyMoved != MovedUnknown {
+			w.Fatal(r.MoneyMoved)
+		}
+		for _, decide := range []func() error{
+			func() error { return w.l.Fail(w.Context(), "x") },
+			func() error { return w.l.Resend(w.Context(), "x") },
+		} {
+			if err := decide(); !errors.Is(err, ErrNotReviewable) || w.record("x").State != NeedsReview {
+				w.Fatal(err)
+			}
+		}
+		w.want("done", Failed)(w.settle("x", Outcome{Kind: KindFailed, Code: CodeTransaction, Transaction: tx(6, "FAILED")})) // adopted
+	})
+}
+
+// Two transactions of one job are noticed in whatever order their answers come.
+func TestTwoTransactionsAreNoticed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		accepted := func(id string) {
+			w.submit(id)
+			w.want("done", Processing)(w.settle(id, Outcome{Kind: KindProcessing, Claim: w.begin(id), Transaction: tx(1, "PROCESSING"), Delay: time.Minute}))
+		}
+		accepted("open")
+		w.want("double", NeedsReview)(w.settle("open", Outcome{Kind: KindProcessing, Transaction: tx(2, "PROCESSING")}))
+		w.want("same", NeedsReview)(w.settle("open", Outcome{Kind: KindProcessing, Transaction: tx(2, "PROCESSING")}))
+		w.want("same", NeedsReview)(w.settle("open", Outcome{Kind: KindProcessing, Transaction: tx(1, "PROCESSING")}))
+		if r := w.record("open"); r.Code != CodeDouble || r.TxID != 1 || r.Result().MoneyMoved != MovedUnknown {
+			w.Fatalf("%+v", r)
+		}
+		w.want("ignored", NeedsReview)(w.settle("open", Outcome{Kind: KindFailed, Transaction: tx(3, "FAILED")}))
+		w.want("done", Succeeded)(w.settle("open", Outcome{Kind: KindSucceeded, Transaction: tx(2, "SUCCESSFUL")})) // adopted
+		if r := w.record("open"); r.Code != CodeDouble || r.TxID != 2 {
+			w.Fatalf("%+v", r)
+		}
+		w.want("same", Succeeded)(w.settle("open", Outcome{Kind: KindSucceeded, Transaction: tx(1, "SUCCESSFUL")}))
+
+		accepted("paid")
+		w.want("double", Succeeded)(w.settle("paid", Outcome{Kind: KindSucceeded, Transaction: tx(2, "SUCCESSFUL")}))
+		if r := w.record("paid"); r.Code != CodeDouble || r.TxID != 2 {
+			w.Fatalf("%+v", r)
+		}
+
+		accepted("adopted")
+		w.want("double", NeedsReview)(w.settle("adopted", Outcome{Kind: KindProcessing, Transaction: tx(2, "PROCESSING")}))
+		w.want("done", Succeeded)(w.settle("adopted", Outcome{Kind: KindSucceeded, Transaction: tx(1, "SUCCESSFUL")}))
+
+		// The end of another transaction is not that of this one.
+		accepted("ended")
+		w.want("ignored", Processing)(w.settle("ended", Outcome{Kind: KindFailed, Transaction: tx(2, "FAILED")}))
+		w.want("done", Succeeded)(w.settle("ended", Outcome{Kind: KindSucceeded, Transaction: tx(1, "SUCCESSFUL")}))
+	})
+}
+
+// A transaction that ended says nothing of a later send that this Redis may have forgotten.
+func TestEndBeforeARestartSettles(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.submit("s")
+		l := w.restarted("other")
+		w.want("look", Unknown)(l.Begin(w.Context(), "s", NewClaim()))
+		ended := Outcome{Kind: KindFailed, Code: CodeTransaction, Transaction: tx(1, "FAILED")}
+		a := w.want("wait", Unknown)(l.Settle(w.Context(), "s", ended, nil))
+		if wait := time.Until(a.NextAt); wait < 9*time.Minute || wait > 10*time.Minute {
+			w.Fatal(wait)
+		}
+		time.Sleep(10 * time.Minute)
+		w.want("done", Failed)(l.Settle(w.Context(), "s", ended, nil))
+	})
+}
+
+// What was not asked of Reloadly cannot have used an identifier up.
+func TestRefusalWithoutAPost(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.submit("d")
+		w.want("done", Failed)(w.settle("d", Outcome{Kind: KindFailed, GiveBack: true, Claim: w.begin("d"), Code: "COULD_NOT_AUTO_DETECT_OPERATOR"}))
+		if r := w.record("d"); r.Sends != 0 {
+			w.Fatal(r.Sends)
+		}
+		if err := w.l.Resend(w.Context(), "d"); err != nil {
+			w.Fatal(err)
+		}
+		time.Sleep(31 * time.Minute)
+		w.want("look", Unknown)(w.settle("d", Outcome{Kind: KindInUse, Claim: w.begin("d"), Code: "U", Delay: time.Second}))
+		w.almostProven(w.l, "d")
+		w.want("review", NeedsReview)(w.absent("d"))
+	})
+}
+
+// Reloadly's clock stands still: a person is asked, and Reloadly is not asked every second.
+func TestProviderClockStandsStill(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.sent("u")
+		stopped := time.Now()
+		time.Sleep(11 * time.Minute)
+		a := w.want("wait", Unknown)(w.l.Absent(w.Context(), "u", stopped, 15*time.Minute))
+		if wait := time.Until(a.NextAt); wait != 15*time.Minute {
+			w.Fatal(wait)
+		}
+		time.Sleep(24 * time.Hour)
+		w.want("review", NeedsReview)(w.l.Absent(w.Context(), "u", stopped, time.Minute))
 	})
 }
 
@@ -281,6 +394,31 @@ func TestNewIdentifier(t *testing.T) {
 		if r := w.record("first"); r.Code != CodeIdentifierInUse || r.Result().MoneyMoved != MovedUnknown {
 			w.Fatalf("%+v", r)
 		}
+		// Nor does a refusal that comes after it explain it.
+		if err := w.l.Resend(w.Context(), "first"); err != nil {
+			w.Fatal(err)
+		}
+		time.Sleep(20 * time.Minute)
+		w.almostProven(w.l, "first")
+		w.want("resend", Queued)(w.absent("first"))
+		w.want("done", Queued)(w.settle("first", Outcome{Kind: KindRetry, Claim: w.begin("first"), Reason: Backoff, Delay: time.Second}))
+		time.Sleep(time.Second)
+		w.want("look", Unknown)(w.settle("first", Outcome{Kind: KindInUse, Claim: w.begin("first"), Code: "U", Delay: time.Second}))
+		w.almostProven(w.l, "first")
+		w.want("wait", Unknown)(w.absent("first"))
+
+		// Nor the first one under a next identifier: what was before it is another's history.
+		w.submit("second")
+		w.want("done", Failed)(w.settle("second", Outcome{Kind: KindFailed, Claim: w.begin("second"), Code: CodeTransaction, Transaction: tx(1, "FAILED")}))
+		if err := w.l.Resend(w.Context(), "second"); err != nil {
+			w.Fatal(err)
+		}
+		time.Sleep(20 * time.Minute)
+		w.almostProven(w.l, "second")
+		w.want("resend", Queued)(w.absent("second"))
+		w.want("look", Unknown)(w.settle("second", Outcome{Kind: KindInUse, Claim: w.begin("second"), Code: "U", Delay: time.Second}))
+		w.almostProven(w.l, "second")
+		w.want("review", NeedsReview)(w.absent("second"))
 
 		// After an ambiguous send: never, however often nothing is found.
 		w.sent("ambiguous")
@@ -466,15 +604,30 @@ func TestReview(t *testing.T) {
 			if r := w.record("f"); r.Transaction != nil || r.TxID != 0 || time.Until(r.NextAt) != 30*time.Minute || w.m.TTL(jobKey("f")) != 0 {
 				w.Fatalf("%+v", r)
 			}
-			w.want("early", Queued)(w.l.Begin(w.Context(), "f", NewClaim()))
-			time.Sleep(30 * time.Minute)
+			w.want("busy", Unknown)(w.l.Begin(w.Context(), "f", NewClaim()))
+			w.want("wait", Unknown)(w.absent("f")) // it may yet turn into a success
+			time.Sleep(19 * time.Minute)
+			w.almostProven(w.l, "f")
+			w.want("resend", Queued)(w.absent("f"))
 		}
 		// Refused before anything was executed, and sent again by someone: the same identifier.
 		w.submit("r")
 		w.want("done", Failed)(w.settle("r", Outcome{Kind: KindFailed, Claim: w.begin("r"), Code: "INVALID_AMOUNT"}))
-		if err := w.l.Resend(w.Context(), "r"); err != nil || w.record("r").Generation != 0 {
+		if err := w.l.Resend(w.Context(), "r"); err != nil || w.record("r").Generation != 0 || w.record("r").State != Queued {
 			w.Fatal(err)
 		}
+		// A transaction that nobody saw the end of: its identifier is not used up for sure.
+		w.submit("p")
+		w.want("done", Processing)(w.settle("p", Outcome{Kind: KindProcessing, Claim: w.begin("p"), Transaction: tx(9, "PROCESSING"), Delay: time.Minute}))
+		time.Sleep(25 * time.Hour)
+		w.want("review", NeedsReview)(w.l.Delay(w.Context(), w.record("p"), time.Minute))
+		if err := errors.Join(w.l.Fail(w.Context(), "p"), w.l.Resend(w.Context(), "p")); err != nil {
+			w.Fatal(err)
+		}
+		if r := w.record("p"); r.Generation != 0 || r.State != Unknown {
+			w.Fatalf("%+v", r)
+		}
+		w.want("done", Succeeded)(w.settle("p", Outcome{Kind: KindSucceeded, Transaction: tx(9, "SUCCESSFUL")}))
 		w.submit("n")
 		w.want("done", NeedsReview)(w.settle("n", Outcome{Kind: KindReview, Claim: w.begin("n"), Code: "NEW"}))
 		// A restarted Redis may have forgotten that somebody decided already.

@@ -58,6 +58,9 @@ func (r *Record) Result() Result {
 	return result
 }
 
+// statusSuccessful is Reloadly's word for a transaction that was paid.
+const statusSuccessful = "SUCCESSFUL"
+
 func (r *Record) moneyMoved() Moved {
 	switch r.State {
 	case Succeeded:
@@ -69,7 +72,7 @@ func (r *Record) moneyMoved() Moved {
 			return MovedNo
 		}
 	case NeedsReview:
-		if r.Code == CodeExecutedAfter {
+		if r.Code == CodeExecutedAfter && r.Transaction != nil && r.Transaction.Status == statusSuccessful {
 			return MovedYes
 		}
 		if r.Ambiguous == 0 && !r.Suspect && r.TxID == 0 && r.Code != CodeIdentifierInUse {

@@ -10,7 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Fail ends a job that needs review as unpaid, by a person's decision.
+// Fail ends a job that needs review as unpaid, by a person's decision. It refuses
+// where Reloadly has shown a transaction that was executed.
 func (l *Ledger) Fail(ctx context.Context, id string) error {
 	return l.review(ctx, id, "fail")
 }
@@ -18,7 +19,8 @@ func (l *Ledger) Fail(ctx context.Context, id string) error {
 // Resend gives a job that needs review, failed or was refunded a new permission to
 // be sent, not earlier than [LedgerConfig.ResendPause] after the last one. A new
 // identifier is taken only where its transaction ended unpaid and no send of the
-// job ever ended without an answer.
+// job ever ended without an answer. Where it may have been executed meanwhile it is
+// looked up once more before it is sent.
 func (l *Ledger) Resend(ctx context.Context, id string) error {
 	return l.review(ctx, id, "resend")
 }
@@ -33,6 +35,8 @@ func (l *Ledger) review(ctx context.Context, id, action string) error {
 		return nil
 	case AnswerMissing:
 		return fmt.Errorf("job %q: %w", id, ErrNotFound)
+	case "executed":
+		return fmt.Errorf("job %q: Reloadly shows it as executed, so it is neither unpaid nor sent again (use review adopt): %w", id, ErrNotReviewable)
 	case "used":
 		return fmt.Errorf("job %q: its identifier is used up and another would be unsafe (submit it under a new id): %w", id, ErrNotReviewable)
 	default:

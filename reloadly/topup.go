@@ -71,7 +71,7 @@ func (c *Client) pay(ctx context.Context, op, path string, r TopUpRequest, opts 
 			if err := json.Unmarshal(ans.body, &t); err != nil {
 				return err
 			}
-			return r.matches(&t)
+			return r.Matches(&t)
 		},
 	})
 	if e != nil {
@@ -128,9 +128,10 @@ func (e *mismatchError) Error() string { return "the answer is about another " +
 // aCent is the difference of amounts that is no rounding.
 var aCent = decimal.MustNew(1, 2)
 
-// matches checks that the answer is about our request. What the answer leaves out is not held against
-// it; a false alarm costs a look-up, which then finds the transaction by its identifier.
-func (r TopUpRequest) matches(t *Transaction) error {
+// Matches checks that a transaction is about this request: the error names what differs. What either
+// leaves out is not held against it, nor are the form of a phone number, less than a cent, or a text that
+// hides the number. It does not compare operators.
+func (r TopUpRequest) Matches(t *Transaction) error {
 	mismatch := func(what string) error { return &mismatchError{what: what, transactionID: t.TransactionID} }
 	switch {
 	case t.TransactionID <= 0:
@@ -142,7 +143,7 @@ func (r TopUpRequest) matches(t *Transaction) error {
 	case r.RecipientEmail != "" && t.RecipientEmail != nil && *t.RecipientEmail != "" && !strings.EqualFold(r.RecipientEmail, *t.RecipientEmail):
 		return mismatch("recipient")
 	// A local order's requestedAmount is the converted one, and what is delivered is only estimated.
-	case !r.UseLocalAmount && t.RequestedAmount.Valid && !sameAmount(r.Amount, t.RequestedAmount.Decimal):
+	case !r.UseLocalAmount && !r.Amount.IsZero() && t.RequestedAmount.Valid && !sameAmount(r.Amount, t.RequestedAmount.Decimal):
 		return mismatch("amount")
 	}
 	return nil

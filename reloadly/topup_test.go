@@ -133,7 +133,7 @@ func classifyOrTake(c *Client, status int, body string) *Error {
 		if err := json.Unmarshal(ans.body, &t); err != nil {
 			return err
 		}
-		return quickStart().matches(&t)
+		return quickStart().Matches(&t)
 	}}, answer{status: status, header: http.Header{}, body: []byte(body)}, "")
 }
 

@@ -79,8 +79,14 @@ func (w *Worker) attempt(ctx context.Context, r *enqueue.Record, version int64) 
 	select {
 	case w.slots <- struct{}{}:
 		defer func() { <-w.slots }()
+	case <-w.ending:
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	select {
+	case <-w.ending: // another worker sends it
+		return comeBack{w.cfg.scaled(time.Second)}
+	default:
 	}
 
 	claim, asked := enqueue.NewClaim(), time.Now()
@@ -100,7 +106,7 @@ func (w *Worker) attempt(ctx context.Context, r *enqueue.Record, version int64) 
 	r.Sends++
 	if refusal != nil {
 		o := w.verdict(r, nil, refusal)
-		o.Claim = claim
+		o.Claim, o.GiveBack = claim, true // the POST was not made
 		return w.book(ctx, r, o)
 	}
 	sent = true

@@ -3,7 +3,6 @@ package worker
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -100,18 +99,6 @@ type Holds struct {
 	pending map[string]pendingHold // placed here, not known to be in Redis
 }
 
-// holdState is everything that the copy in memory has.
-type holdState struct {
-	holds       map[string]Hold
-	failing     map[string]bool // scopes of operators with refusals in a row
-	pausedUntil time.Time       // a 429 stops the fleet until then
-}
-
-type pendingHold struct {
-	hold   Hold
-	failed bool // the write ended, in an error
-}
-
 // NewHolds makes an empty copy; [Holds.Run] keeps it fresh.
 func NewHolds(rdb redis.UniversalClient, cfg HoldConfig) *Holds {
 	cfg.ProbeMin = cmp.Or(cfg.ProbeMin, 30*time.Second)
@@ -147,30 +134,6 @@ if before == 'paused' and ARGV[1] ~= '1' then
 end
 redis.call('DEL', KEYS[1])
 return 1`)
-
-// probeScript gives out the probe of a hold to the one that asks first, and sets
-// the time of the next one: ProbeMin, twice that, and so on to ProbeMax. KEYS: 1 the
-// hold. ARGV: ProbeMin, ProbeMax in ms. Answers 0 for the probe, -1 where there is no such
-// hold any more, or else the ms until the next probe.
-var probeScript = redis.NewScript(`
-local hold = redis.call('HMGET', KEYS[1], 'reason', 'since', 'next')
-if not hold[1] then
-  return -1
-end
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local least, most = tonumber(ARGV[1]), tonumber(ARGV[2])
-if hold[1] == 'paused' then
-  return most
-end
-local next_at = tonumber(hold[3]) or 0
-if now < next_at then
-  return next_at - now
-end
--- The time on hold plus ProbeMin is the pause doubled each time, and needs no counter.
-local pause = math.max(least, math.min(most, now - (tonumber(hold[2]) or now) + least))
-redis.call('HSET', KEYS[1], 'next', string.format('%.0f', now + pause))
-return 0`)
 
 // Place puts a scope on hold: in this process at once, whatever Redis says, and
 // then in the whole fleet. What could not be written is written by [Holds.Run]
@@ -286,213 +249,6 @@ func (h *Holds) List(ctx context.Context) ([]Hold, error) {
 	}
 	slices.SortFunc(list, func(a, b Hold) int { return cmp.Compare(a.Scope, b.Scope) })
 	return list, nil
-}
-
-// Find is the hold that a job is under, from the copy in memory: the widest first.
-func (h *Holds) Find(r *enqueue.Record) (Hold, bool) {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	if len(h.now.holds) == 0 {
-		return Hold{}, false
-	}
-	for _, scope := range []string{ScopeAll, ScopeAccount, ScopeCampaign(r.TopUp.Campaign), ScopeOperator(r.TopUp.OperatorID)} {
-		if hold, ok := h.now.holds[scope]; ok {
-			return hold, true
-		}
-	}
-	return Hold{}, false
-}
-
-// isFailing reports whether an operator is known to have refused last time.
-func (h *Holds) isFailing(scope string) bool {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	hold, held := h.now.holds[scope]
-	return h.now.failing[scope] || (held && hold.breaker())
-}
-
-// pausedFor is how long a 429 still stops the fleet.
-func (h *Holds) pausedFor() time.Duration {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	if h.now.pausedUntil.IsZero() {
-		return 0
-	}
-	return max(0, time.Until(h.now.pausedUntil))
-}
-
-// change changes the copy; a refresh that reads meanwhile starts again.
-func (h *Holds) change(f func(*holdState)) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.epoch++
-	f(&h.now)
-}
-
-// Run keeps the copy fresh until ctx ends, and probes an account hold: probe says
-// whether the account can pay again. One process of the fleet probes at a time.
-func (h *Holds) Run(ctx context.Context, probe func(context.Context) (ok bool, err error)) error {
-	changes := h.rdb.Subscribe(ctx, holdsChannel)
-	defer func() { _ = changes.Close() }() // nothing is left to lose
-	ticker := time.NewTicker(h.cfg.Refresh)
-	defer ticker.Stop()
-	var probing sync.WaitGroup
-	defer probing.Wait()
-	free := make(chan struct{}, 1) // one probe at a time, and it does not stop the refresh
-	free <- struct{}{}
-	stale := false
-	for {
-		if err := h.refresh(ctx); err != nil && ctx.Err() == nil {
-			if !stale {
-				h.log.WarnContext(ctx, "holds cannot be read; the last copy counts", "error", err)
-			}
-			stale = true
-		} else {
-			stale = false
-		}
-		if probe != nil && h.probeDue() {
-			select {
-			case <-free:
-				probing.Go(func() {
-					h.probe(ctx, probe)
-					free <- struct{}{}
-				})
-			default:
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changes.Channel():
-		case <-ticker.C:
-		}
-	}
-}
-
-func (h *Holds) probeDue() bool {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	hold, ok := h.now.holds[ScopeAccount]
-	return ok && !hold.manual() && !time.Now().Before(hold.Next)
-}
-
-func (h *Holds) probe(ctx context.Context, probe func(context.Context) (bool, error)) {
-	wait, err := h.claimProbe(ctx, ScopeAccount)
-	if err != nil || wait != 0 {
-		return // another process has it, or Redis is away: the next round asks again
-	}
-	ok, err := probe(ctx)
-	switch {
-	case err != nil:
-		h.log.WarnContext(ctx, "the account cannot be probed", "error", err)
-	case !ok:
-		h.log.InfoContext(ctx, "the account stays on hold")
-	default:
-		if err := h.lift(ctx, ScopeAccount, false); err != nil {
-			h.log.ErrorContext(ctx, "the account is well, but its hold stands until the next probe", "error", err)
-			return
-		}
-		h.log.InfoContext(ctx, "the account's hold is lifted")
-	}
-}
-
-// claimProbe asks for the one probe of a hold: 0 is the probe, less that there is
-// no hold any more, more is the time until the next one.
-func (h *Holds) claimProbe(ctx context.Context, scope string) (time.Duration, error) {
-	ms, err := probeScript.Run(ctx, h.rdb, []string{holdKey(scope)}, h.cfg.ProbeMin.Milliseconds(), h.cfg.ProbeMax.Milliseconds()).Int64()
-	if err != nil {
-		return 0, fmt.Errorf("hold %s: ask for its probe: %w", scope, err)
-	}
-	return time.Duration(ms) * time.Millisecond, nil
-}
-
-// refresh writes what could not be written before, and reads everything anew.
-func (h *Holds) refresh(ctx context.Context) error {
-	h.mu.RLock()
-	var failed []Hold
-	for _, p := range h.pending {
-		if p.failed {
-			failed = append(failed, p.hold)
-		}
-	}
-	h.mu.RUnlock()
-	for _, hold := range failed {
-		if err := h.write(ctx, hold); err != nil {
-			return err
-		}
-	}
-	for range 3 {
-		h.mu.RLock()
-		epoch := h.epoch
-		h.mu.RUnlock()
-		fresh, err := h.read(ctx)
-		if err != nil {
-			return err
-		}
-		if h.replace(epoch, fresh) {
-			return nil
-		}
-	}
-	return nil // it changes all the time: the message about the last change is on its way
-}
-
-// replace takes over what was read, unless something changed here meanwhile.
-func (h *Holds) replace(epoch int, fresh holdState) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.epoch != epoch {
-		return false
-	}
-	for scope, p := range h.pending {
-		hold := p.hold
-		if before, ok := fresh.holds[scope]; ok {
-			hold = hold.over(before)
-		}
-		fresh.holds[scope] = hold
-	}
-	if h.now.pausedUntil.After(fresh.pausedUntil) {
-		fresh.pausedUntil = h.now.pausedUntil
-	}
-	h.now = fresh
-	return true
-}
-
-// read reads everything: one round trip where nothing is on hold.
-func (h *Holds) read(ctx context.Context) (holdState, error) {
-	state := holdState{holds: map[string]Hold{}, failing: map[string]bool{}}
-	pipe := h.rdb.Pipeline()
-	members := pipe.SMembers(ctx, holdsKey)
-	failing := pipe.HKeys(ctx, failingKey)
-	pause := pipe.PTTL(ctx, pauseKey)
-	if _, err := pipe.Exec(ctx); err != nil {
-		return state, fmt.Errorf("holds: read them: %w", err)
-	}
-	for _, scope := range failing.Val() {
-		state.failing[scope] = true
-	}
-	if left := pause.Val(); left > 0 {
-		state.pausedUntil = time.Now().Add(left)
-	}
-	if len(members.Val()) == 0 {
-		return state, nil
-	}
-	pipe = h.rdb.Pipeline()
-	replies := map[string]*redis.MapStringStringCmd{}
-	for _, scope := range members.Val() {
-		replies[scope] = pipe.HGetAll(ctx, holdKey(scope))
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return state, fmt.Errorf("holds: read them: %w", err)
-	}
-	for scope, reply := range replies {
-		if fields := reply.Val(); fields["reason"] != "" {
-			state.holds[scope] = Hold{
-				Scope: scope, Reason: enqueue.Reason(fields["reason"]), By: fields["by"],
-				Since: milliTime(fields["since"]), Next: milliTime(fields["next"]),
-			}
-		}
-	}
-	return state, nil
 }
 
 func milliText(t time.Time) string {

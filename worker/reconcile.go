@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"example.com/topup/enqueue"
@@ -43,7 +44,7 @@ func (w *Worker) find(ctx context.Context, r *enqueue.Record) (found, error) {
 		}
 		for _, t := range answer.Transactions {
 			switch {
-			case !ours(r, &t):
+			case !ours(r, identifier, &t):
 				f.foreign = true
 			case strength(t.Status) == 1 && identifier != r.Identifier():
 				// The end of an earlier identifier says nothing of the last send.
@@ -95,11 +96,14 @@ func (w *Worker) adopt(ctx context.Context, r *enqueue.Record, f found) error {
 	if err := w.book(ctx, r, o); err != nil {
 		return err
 	}
-	if f.second != nil && f.second.Status == reloadly.Successful {
+	if f.double() {
 		return w.book(ctx, r, evidence(f.second))
 	}
 	return nil
 }
+
+// double reports whether a second transaction was executed, or may yet be.
+func (f found) double() bool { return f.second != nil && strength(f.second.Status) > 1 }
 
 // poll follows an accepted transaction to its end.
 func (w *Worker) poll(ctx context.Context, r *enqueue.Record) error {
@@ -116,6 +120,9 @@ func (w *Worker) poll(ctx context.Context, r *enqueue.Record) error {
 			return w.later(ctx, r, err)
 		}
 	}
+	if t.Status == "" {
+		t.Status = status.Status
+	}
 	if !t.Status.Final() {
 		return w.later(ctx, r, nil)
 	}
@@ -131,15 +138,17 @@ func (w *Worker) later(ctx context.Context, r *enqueue.Record, cause error) erro
 	return w.follow(ctx, r.TopUp.ID, answer, err)
 }
 
-func (w *Worker) age(r *enqueue.Record) time.Duration {
-	if r.SentAt.IsZero() {
-		return time.Since(r.UpdatedAt)
-	}
-	return time.Since(r.SentAt)
-}
+// age is how long the job's fate has been open.
+func (w *Worker) age(r *enqueue.Record) time.Duration { return time.Since(r.UpdatedAt) }
 
 // ErrNothingFound says that Reloadly shows no transaction of the job.
 var ErrNothingFound = errors.New("no transaction of the job at Reloadly (ask Reloadly; then review fail, or review resend)")
+
+// ErrNotBooked says that what Reloadly shows of a job does not change it.
+var ErrNotBooked = errors.New("what Reloadly shows does not change the job")
+
+// ErrTwoTransactions says that the promise was broken: a job has two transactions.
+var ErrTwoTransactions = errors.New("the job has two transactions (ask Reloadly to reverse one, and find out what else uses the account)")
 
 // Adopt looks a job up at Reloadly for a person and books what it finds.
 func Adopt(ctx context.Context, ledger *enqueue.Ledger, client *reloadly.Client, id string) error {
@@ -155,6 +164,18 @@ func Adopt(ctx context.Context, ledger *enqueue.Ledger, client *reloadly.Client,
 	if f.best == nil {
 		return ErrNothingFound
 	}
-	_, err = ledger.Settle(ctx, id, evidence(f.best), nil)
-	return err
+	answer, err := ledger.Settle(ctx, id, evidence(f.best), nil)
+	if err != nil {
+		return err
+	}
+	if f.double() {
+		if _, err := ledger.Settle(ctx, id, evidence(f.second), nil); err != nil {
+			return err
+		}
+		return fmt.Errorf("job %q: transactions %d and %d: %w", id, f.best.TransactionID, f.second.TransactionID, ErrTwoTransactions)
+	}
+	if answer.Word == enqueue.AnswerIgnored || answer.Word == enqueue.AnswerMissing {
+		return fmt.Errorf("job %q is %s, transaction %d is %s: %w", id, answer.State, f.best.TransactionID, f.best.Status, ErrNotBooked)
+	}
+	return nil
 }

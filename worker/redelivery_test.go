@@ -85,6 +85,60 @@ func TestShutdownInTheMiddleOfAPostLetsItFinish(t *testing.T) {
 	})
 }
 
+// A job that waits for its turn while the process ends is left to another process: its
+// POST could take longer than the end may.
+func TestShutdownBeginsNothing(t *testing.T) {
+	bubble(t, slow, func(w *world) {
+		stop := w.run(w.worker("w1", func(c *worker.Config) { c.InFlight = 1 }))
+		w.submit(numbered("a", 7001))
+		time.Sleep(25 * time.Second)
+		next := numbered("b", 7002)
+		next.Campaign = "k" // by a server of its own, so it waits for the slot and not in the queue
+		w.submit(next)
+		time.Sleep(5 * time.Second)
+		stop()
+		w.expect("a", enqueue.Succeeded, 1)
+		if r := must(w.ledger().Load(context.Background(), "b")); w.sim.Posts() != 1 || r.State != enqueue.Queued {
+			t.Errorf("%d POSTs, b is %s", w.sim.Posts(), r.State)
+		}
+		defer w.run(w.worker("w2", nil))()
+		w.expect("b", enqueue.Succeeded, 1)
+	})
+}
+
+// lateHolds delays the reading of what is on hold.
+type lateHolds struct{ redis.Hook }
+
+func (h lateHolds) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (h lateHolds) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (h lateHolds) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if cmds[0].Name() == "smembers" {
+			time.Sleep(30 * time.Second)
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// A process that starts under a hold sends nothing before it knows of it.
+func TestHoldIsKnownBeforeTheFirstJob(t *testing.T) {
+	bubble(t, sandbox.Config{}, func(w *world) {
+		holds := worker.NewHolds(w.rdb, worker.HoldConfig{})
+		if err := holds.Place(context.Background(), worker.Hold{Scope: worker.ScopeAll}); err != nil {
+			t.Fatal(err)
+		}
+		w.submit(job("a"))
+		rdb := w.client()
+		defer func() { _ = rdb.Close() }()
+		rdb.AddHook(lateHolds{})
+		defer w.run(w.worker("w1", func(c *worker.Config) { c.Redis = rdb }))()
+		time.Sleep(2 * time.Minute)
+		if w.sim.Posts() != 0 {
+			t.Errorf("%d POSTs under a hold", w.sim.Posts())
+		}
+	})
+}
+
 func TestRedisAwayForNinetySeconds(t *testing.T) {
 	bubble(t, slow, func(w *world) {
 		defer w.run(w.worker("w1", nil))()

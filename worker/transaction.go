@@ -1,8 +1,6 @@
 package worker
 
 import (
-	"strings"
-
 	"example.com/topup/enqueue"
 	"example.com/topup/reloadly"
 )
@@ -69,19 +67,14 @@ func phone(p enqueue.Phone) *reloadly.Phone {
 	return &reloadly.Phone{CountryCode: p.CountryCode, Number: p.Number}
 }
 
-// ours tells whether a transaction that has the job's identifier can be the job's:
-// something else on the same account may use the same identifiers. It compares what
-// Reloadly gives back unchanged; a field that is absent proves nothing.
-func ours(r *enqueue.Record, t *reloadly.Transaction) bool {
-	job := r.TopUp
-	if job.OperatorID != 0 && t.OperatorID != 0 && job.OperatorID != t.OperatorID {
+// ours tells whether a transaction that has an identifier of the job can be the
+// job's: something else on the same account may use the same identifiers. A field
+// that is absent, there or here, proves nothing.
+func ours(r *enqueue.Record, identifier string, t *reloadly.Transaction) bool {
+	if sent := r.TopUp.OperatorID; sent != 0 && t.OperatorID != 0 && sent != t.OperatorID {
 		return false
 	}
-	if !job.UseLocalAmount && !job.Amount.IsZero() && t.RequestedAmount.Valid && !job.Amount.Equal(t.RequestedAmount.Decimal) {
-		return false
-	}
-	if number := strings.TrimLeft(job.RecipientPhone.Number, "+0"); number != "" && t.RecipientPhone != nil {
-		return strings.HasSuffix(*t.RecipientPhone, number)
-	}
-	return true
+	asked := request(r, r.TopUp.OperatorID)
+	asked.CustomIdentifier = identifier
+	return asked.Matches(t) == nil
 }

@@ -23,8 +23,12 @@ func (w *Worker) verdict(r *enqueue.Record, t *reloadly.Transaction, err error) 
 	switch e.Outcome {
 	case reloadly.NotSent:
 		o.Kind, o.Reason, o.GiveBack = enqueue.KindRetry, enqueue.Backoff, true
-		if e.Advice == reloadly.HoldAccount {
+		switch e.Advice {
+		case reloadly.HoldAccount:
 			o.Kind, o.Reason = enqueue.KindHeld, enqueue.Account
+		case reloadly.GiveUp: // it would be refused before it is sent each time
+			o.Kind, o.Reason = enqueue.KindFailed, ""
+		default:
 		}
 	case reloadly.Refused:
 		switch e.Advice {

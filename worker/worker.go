@@ -30,6 +30,7 @@ type Worker struct {
 	holds  *Holds
 	slots  chan struct{}                   // one for each POST under way
 	needed atomic.Pointer[decimal.Decimal] // what the job cost that met an empty balance
+	ending chan struct{}                   // closed when no new POST may begin
 }
 
 // New checks the configuration and makes a worker. It writes nothing.
@@ -46,6 +47,7 @@ func New(cfg Config) (*Worker, error) {
 		ledger: enqueue.NewLedger(cfg.Redis, cfg.Ledger),
 		queue:  asynq.NewClientFromRedisClient(cfg.Redis),
 		slots:  make(chan struct{}, cfg.InFlight),
+		ending: make(chan struct{}),
 		gate: NewGate(cfg.Redis, GateConfig{
 			Holds: holds, Spacing: max(0, cfg.Spacing), PerSecond: cfg.PerSecond, FleetInFlight: cfg.FleetInFlight,
 			NumberKey: cfg.NumberKey, Patience: gatePatience, Logger: cfg.Logger,
@@ -53,8 +55,9 @@ func New(cfg Config) (*Worker, error) {
 	}, nil
 }
 
-// Run works until ctx ends, then lets POSTs under way finish: it stops taking
-// tasks, waits for the handlers, and stops the sweeper and the holds last.
+// Run works until ctx ends, then lets POSTs under way finish: it begins no new one,
+// stops taking tasks, waits for the handlers, and stops the sweeper and the holds
+// last. It is called once.
 func (w *Worker) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx until the handlers are done
 	defer stop()
@@ -64,26 +67,31 @@ func (w *Worker) Run(ctx context.Context) error {
 	sweeper := NewSweeper(w.cfg.Redis, w.ledger, inspector, w.queue, SweeperConfig{
 		Interval: w.cfg.scaled(30 * time.Second), Recheck: w.cfg.scaled(5 * time.Minute), Logger: w.log,
 	})
+	if err := w.holds.refresh(ctx); err != nil { // a job must not pass before the holds are known
+		return fmt.Errorf("worker: %w", err)
+	}
 	var group errgroup.Group
 	group.Go(func() error { return w.holds.Run(background, w.probe) })
 	group.Go(func() error { return sweeper.Run(background) })
 
-	servers := w.servers(ctx, tasks)
 	var errs []error
-	for _, server := range servers {
+	var started []*asynq.Server
+	for _, server := range w.servers(ctx, tasks) {
 		if err := server.Start(w); err != nil {
 			errs = append(errs, fmt.Errorf("start the queue's server: %w", err))
 			break
 		}
+		started = append(started, server)
 	}
 	if len(errs) == 0 {
 		<-ctx.Done()
-		var waiting sync.WaitGroup
-		for _, server := range servers {
-			waiting.Go(server.Shutdown)
-		}
-		waiting.Wait()
 	}
+	close(w.ending)
+	var waiting sync.WaitGroup
+	for _, server := range started {
+		waiting.Go(server.Shutdown)
+	}
+	waiting.Wait()
 	stop()
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		errs = append(errs, err)

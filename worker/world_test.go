@@ -55,16 +55,19 @@ func newWorld(t *testing.T, cfg sandbox.Config) *world {
 		t.Fatal(err)
 	}
 	w.sim = sim
+	w.serve(sim)
+	w.jobs = w.producer()
+	t.Cleanup(func() { _ = sim.Close() })
+	return w
+}
+
+// serve puts a handler in Reloadly's place for everyone who connects from now on.
+func (w *world) serve(handler http.Handler) {
 	listener := newPipeListener()
-	server := &http.Server{Handler: sim, ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(listener) }() // ends with Close below
 	w.dial = listener.dial
-	w.jobs = w.producer()
-	t.Cleanup(func() {
-		_ = server.Close()
-		_ = sim.Close()
-	})
-	return w
+	w.t.Cleanup(func() { _ = server.Close() })
 }
 
 func (w *world) close() {

@@ -18,9 +18,17 @@ local function again(at, empty)
   return answer('wait', at)
 end
 local settled = number('sa')
+local overdue = now > number('ua') + patience -- counted from when its fate became unknown
 -- Two clocks must agree that the settle time is over: ours and the provider's.
-if now < settled or (provider > 0 and provider + skew < settled) then
+if now < settled then
   return again(math.min(now + later, math.max(settled, now + 1000)), 0)
+end
+if provider > 0 and provider + skew < settled and not overdue then
+  return again(now + later, 0)
+end
+if provider > 0 and provider + skew < settled then -- a clock that stands still
+  move('needs_review', 'UNRESOLVED', 0, {'c', 'UNRESOLVED'})
+  return answer('review')
 end
 local empty = number('e')
 if empty == 0 or now - number('ea') >= spacing then
@@ -38,18 +46,20 @@ if R.pf then
   return answer('failed')
 end
 if R.au then
-  if number('am') == 0 and not R.su and number('n') > 1 and number('g') < top then
+  local clear = number('am') == 0 and not R.su
+  if clear and R.rf and number('g') < top then
     -- Only definite refusals before: the provider uses identifiers up by refusing.
-    move('queued', 'next_identifier', now, {'g', number('g') + 1, 'r', 'backoff'}, {'au', 'e', 'ea', 'sa'})
+    move('queued', 'next_identifier', now, {'g', number('g') + 1, 'r', 'backoff'}, {'au', 'e', 'ea', 'sa', 'rf'})
     return answer('next_identifier', now)
   end
-  if (number('am') == 0 and not R.su) or now > number('sn') + patience then
-    move('needs_review', 'IDENTIFIER_IN_USE', 0, {'c', 'IDENTIFIER_IN_USE'})
+  if clear or overdue then
+    -- Nothing of ours explains the use: whatever is refused later explains it no better.
+    move('needs_review', 'IDENTIFIER_IN_USE', 0, {'c', 'IDENTIFIER_IN_USE', 'am', math.max(1, number('am'))})
     return answer('review')
   end
   return again(now + later, empty)
 end
-if R.sn and now > number('sn') + patience then
+if overdue then
   move('needs_review', 'UNRESOLVED', 0, {'c', 'UNRESOLVED'})
   return answer('review')
 end

@@ -5,8 +5,7 @@ local seen, delay, patience = tonumber(A[1]), tonumber(A[2]), tonumber(A[3])
 if (state ~= 'unknown' and state ~= 'processing' and state ~= 'sending') or version ~= seen then
   return answer('stale', number('na'))
 end
--- A job that was never sent, as far as this Redis knows, counts from its last change.
-if state ~= 'sending' and now > tonumber(R.sn or R.ua or R.ca) + patience then
+if state ~= 'sending' and now > number('ua') + patience then -- since its last change
   move('needs_review', 'UNRESOLVED', 0, {'c', 'UNRESOLVED'})
   return answer('review')
 end

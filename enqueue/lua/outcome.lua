@@ -30,12 +30,28 @@ end
 
 -- Proof of execution counts always: late, and from a worker that lost its claim.
 if kind == 'succeeded' or kind == 'processing' then
-  if state == 'succeeded' then
-    if tx == '' or known_tx == tx or R.dx == tx then
+  -- Another transaction of the job is known, and it is not known to have ended unpaid.
+  local other = known_tx ~= '' and tx ~= '' and known_tx ~= tx
+    and (state == 'succeeded' or state == 'processing' or state == 'needs_review')
+  if other or R.c == 'DOUBLE' then
+    local told = not other or R.dx == tx
+    if kind == 'succeeded' and state ~= 'succeeded' then
+      set[2] = 'DOUBLE'
+      if other then
+        set[#set + 1] = 'dx'
+        set[#set + 1] = known_tx
+      end
+      move('succeeded', 'double', 0, set, del)
+      return answer(told and 'done' or 'double')
+    end
+    if told then
       return answer('same')
     end
-    move('succeeded', 'double', 0, {'c', 'DOUBLE', 'dx', tx})
+    move(state == 'succeeded' and 'succeeded' or 'needs_review', 'double', 0, {'c', 'DOUBLE', 'dx', tx})
     return answer('double')
+  end
+  if state == 'succeeded' then
+    return answer('same')
   end
   if FINAL[state] then
     if kind == 'processing' and known_tx == tx then
@@ -63,8 +79,16 @@ local mine = state == 'sending' and claim ~= '' and R.cl == claim
 
 -- The transaction itself ended without delivering.
 if (kind == 'failed' or kind == 'refunded') and tx ~= '' then
-  if not mine and state ~= 'unknown' and state ~= 'processing' and state ~= 'needs_review'
-    and not (state == 'succeeded' and kind == 'refunded' and R.tx == tx) then
+  if state == 'unknown' and R.su and now < number('sa') then
+    -- Its end says nothing of a later send that this Redis may have forgotten.
+    version = redis.call('HINCRBY', J, 'v', 1)
+    redis.call('HSET', J, 'na', R.sa)
+    redis.call('ZADD', DUE, int(number('sa') + grace), id)
+    return answer('wait', number('sa'))
+  end
+  local its = known_tx == '' or known_tx == tx or R.dx == tx -- not the end of another one
+  if not mine and state ~= 'unknown' and not ((state == 'processing' or state == 'needs_review') and its)
+    and not (state == 'succeeded' and kind == 'refunded' and known_tx == tx and not R.dx) then
     return answer('ignored')
   end
   move(kind, kind, 0, set, del)
@@ -102,6 +126,13 @@ if kind == 'in_use' then -- the identifier is used: its transaction must be foun
   move('unknown', code, next_at, set, {'cl', 'r', 'e', 'ea'})
   return answer('look', next_at)
 end
+if back == '1' then -- nothing was asked of the provider, or it asks to come back
+  set[#set + 1] = 'n'
+  set[#set + 1] = number('n') - 1
+else -- its refusal may have used the identifier up
+  set[#set + 1] = 'rf'
+  set[#set + 1] = number('rf') + 1
+end
 if kind == 'failed' then
   if number('am') > 0 or R.su then -- an earlier send may yet turn up: one more look
     set[#set + 1] = 'pf'
@@ -115,10 +146,6 @@ end
 if kind == 'review' then
   move('needs_review', code, 0, set, del)
   return answer('done')
-end
-if back == '1' then
-  set[#set + 1] = 'n'
-  set[#set + 1] = number('n') - 1
 end
 set[#set + 1] = 'r'
 set[#set + 1] = reason

@@ -1,6 +1,6 @@
 -- The record of one job, for every script but submit.
 local inc, barrier = incarnation()
-local fields = {'s', 'v', 'i', 'n', 'am', 'su', 'cl', 'sn', 'sa', 'na', 'ca', 'nb', 'ex', 'hs', 'ht', 'r', 'g', 'tx', 'c', 'pf', 'au', 'e', 'ea', 'a', 'mx', 'op', 'ua', 'dx', 'hn'}
+local fields = {'s', 'v', 'i', 'n', 'am', 'su', 'cl', 'sn', 'sa', 'na', 'ca', 'nb', 'ex', 'hs', 'ht', 'r', 'g', 'tx', 'c', 'pf', 'au', 'e', 'ea', 'a', 'mx', 'op', 'ua', 'dx', 'hn', 'rf'}
 local R = {}
 do
   local values = redis.call('HMGET', J, unpack(fields))
