@@ -183,8 +183,11 @@ func (t TopUp) Validate() (TopUp, error) {
 	case !validID(t.ID):
 		wrong("customIdentifier", "has a character that is not allowed", "use letters, digits and . _ : - alone")
 	}
-	if t.OperatorID < 0 {
+	switch {
+	case t.OperatorID < 0:
 		wrong("operatorId", "is negative", "give Reloadly's operator id, or 0 to detect it")
+	case t.OperatorID == 0 && t.RecipientPhone.IsZero() && t.RecipientEmail != "":
+		wrong("operatorId", "is missing", "give Reloadly's operator id: it cannot be detected from an e-mail address")
 	}
 	switch amount := t.Amount.Trim(0); {
 	case amount.IsZero():

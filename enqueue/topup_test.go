@@ -41,6 +41,9 @@ func TestBadInput(t *testing.T) {
 		{"sixteen digits", "recipientPhone.number", func(t *TopUp) { t.RecipientPhone.Number = "1234567890123456" }},
 		{"sender", "senderPhone.number", func(t *TopUp) { t.SenderPhone = Phone{"AE", "12"} }},
 		{"e-mail", "recipientEmail", func(t *TopUp) { t.RecipientEmail = "someone" }},
+		{"e-mail without operator", "operatorId", func(t *TopUp) {
+			t.OperatorID, t.RecipientPhone, t.RecipientEmail = 0, Phone{}, "jeanb@reloadly.com"
+		}},
 		{"two at signs", "recipientEmail", func(t *TopUp) { t.RecipientEmail = "a@b@c" }},
 		{"campaign", "campaign", func(t *TopUp) { t.Campaign = "{may}" }},
 		{"year", "notBefore", func(t *TopUp) { t.NotBefore = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) }},

@@ -34,4 +34,15 @@
 // Reloadly does with a request shows in its report within the settle time; Redis
 // loses at most its last writes and then has another run_id; and the report is
 // truthful about successful transactions.
+//
+// # What is not promised
+//
+// A Redis that forgets its last writes forgets decisions too. A job whose
+// cancellation was forgotten waits again, and is sent after it was looked up. A job
+// that was accepted in the last moments before a power cut and never sent is gone
+// unless it is submitted again (appendfsync always closes that gap). Where the whole
+// of Redis is lost and every process that knew it has ended as well, an empty Redis
+// looks new: submit nothing again before the settle time is over. What FAILED and is
+// sent again by a person was looked up a moment before; where Reloadly turns the old
+// one into a success after that, both are paid, and only Reloadly's report shows it.
 package worker
