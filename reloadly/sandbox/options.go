@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -18,6 +17,7 @@ const (
 	processingMax  = 11 * time.Second
 	slowAnswer     = 52 * time.Second
 	lateness       = 5 * time.Second
+	blindness      = 300 * time.Millisecond // of the check of identifiers
 )
 
 // Credential is one account's key; Environment is "sandbox" or "live", Config.Environment when empty.
@@ -25,30 +25,65 @@ type Credential struct {
 	ClientID, ClientSecret, Environment string
 }
 
-// Config sets up a Simulator; its zero value works.
+// Config sets up a Simulator; its zero value works. Where a comment says scaled, the provider's own
+// duration is multiplied by TimeScale; durations given here are taken as they are.
 type Config struct {
-	Credentials        []Credential       // none: any without the word "wrong" are accepted
-	Environment        string             // that of hosts that are not Reloadly's names; "sandbox" when empty
-	Balance            string             // "809811.69103 NGN" when empty
-	LedgerFile         string             // none: in memory only
-	NoSync             bool               // no fsync of the ledger
-	Faults             string             // profile: none, production, ambiguous or hostile
-	FaultRates         map[string]float64 // probability by name of fault
-	Seed               uint64
-	NoMagic            bool          // numbers call for no faults
-	TimeScale          float64       // multiplies the provider's own durations; 0 is 1
-	Latency            time.Duration // of every call
-	DuplicateWindow    time.Duration // between the check of an identifier and the execution
-	NoRechargeRule     bool          // no two minutes between two top-ups of one number
-	BurnOnDecline      bool          // an operator's decline uses up the identifier
-	FlatStatus         bool          // the status endpoint answers the bare transaction
-	LateExecution      time.Duration // after a client hung up before its top-up was executed; 0: at once, or the fault's own time
-	ReportDelay        time.Duration // until the report shows a transaction
-	FirstTransactionID int64         // 33469 when 0
-	TokenLife          time.Duration // 24 h when 0
-	KeepAlive          bool          // keep the connection after a top-up
-	Now                func() time.Time
-	Logger             *slog.Logger
+	// Credentials are the accounts' keys. Without any, each key without the word "wrong" is accepted.
+	Credentials []Credential
+	// Environment is that of hosts that are not Reloadly's names. Defaults to "sandbox".
+	Environment string
+	// Balance is the account's money and currency. Defaults to "809811.69103 NGN". A ledger file that
+	// exists already says it better: then only the currency must be the same.
+	Balance string
+	// LedgerFile keeps every execution across restarts. Defaults to none: in memory only.
+	LedgerFile string
+	// NoSync leaves out the fsync of the ledger: faster, and not safe from a power cut.
+	NoSync bool
+
+	// Faults is the profile of random faults: none, production, ambiguous or hostile. Defaults to none.
+	Faults string
+	// FaultRates are probabilities from 0 to 1 by the fault's name; what they leave is the profile's.
+	FaultRates map[string]float64
+	// Seed of the random faults: the same seed, identifier and attempt draw the same fault.
+	Seed uint64
+	// NoMagic takes the meaning from the numbers: they call for no faults.
+	NoMagic bool
+
+	// TimeScale multiplies the provider's own durations. Defaults to 1.
+	TimeScale float64
+	// Latency is what every call takes at least. Defaults to 0.
+	Latency time.Duration
+	// DuplicateWindow is how long the check of an identifier is blind. Reloadly looks at the identifier
+	// when a top-up arrives and executes it later, so two in flight together are both executed.
+	//
+	//   - 0: Reloadly's own, without costing time. The check comes when the call arrives, the execution
+	//     after its Latency; and an execution whose own call is still unanswered is not seen for 300 ms
+	//     (scaled). One after the other is always refused.
+	//   - more than 0: the execution waits so much longer than Latency.
+	//   - less than 0: the check is atomic, which Reloadly's is not.
+	DuplicateWindow time.Duration
+	// LateExecution is the time from a client's hanging up to the execution of its top-up. Defaults to
+	// 0: at once; for the fault late its own time, 5 s scaled.
+	LateExecution time.Duration
+	// ReportDelay is the time until the report shows a transaction. Defaults to 0.
+	ReportDelay time.Duration
+	// NoRechargeRule drops the two minutes (scaled) between two top-ups of one number.
+	NoRechargeRule bool
+	// BurnOnDecline makes an operator's decline use up the identifier, without a record.
+	BurnOnDecline bool
+	// FlatStatus makes the status endpoint answer the bare transaction, as the documentation shows it.
+	FlatStatus bool
+
+	// FirstTransactionID is the first transaction's. Defaults to 33469.
+	FirstTransactionID int64
+	// TokenLife is a token's lifetime. Defaults to 24 h.
+	TokenLife time.Duration
+	// KeepAlive keeps the connection after a top-up, which Reloadly closes.
+	KeepAlive bool
+	// Now is the clock. Defaults to time.Now.
+	Now func() time.Time
+	// Logger gets every execution. Defaults to none.
+	Logger *slog.Logger
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -73,8 +108,18 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.TimeScale < 0 || c.Latency < 0 || c.DuplicateWindow < 0 || c.ReportDelay < 0 || c.LateExecution < 0 || c.TokenLife < 0 {
-		return c, errors.New("sandbox: a duration or the time scale is negative")
+	if c.TimeScale < 0 {
+		return c, fmt.Errorf("sandbox: the time scale %v is negative", c.TimeScale)
+	}
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"latency", c.Latency}, {"report delay", c.ReportDelay}, {"late execution", c.LateExecution}, {"token life", c.TokenLife},
+	} {
+		if d.d < 0 {
+			return c, fmt.Errorf("sandbox: the %s of %v is negative", d.name, d.d)
+		}
 	}
 	if !validProfile(c.Faults) {
 		return c, fmt.Errorf("sandbox: unknown profile of faults %q", c.Faults)

@@ -41,6 +41,7 @@ type record struct {
 	Code         *string   `json:"code,omitempty"`
 	Message      string    `json:"message,omitempty"`
 	reversed     bool
+	unanswered   bool // its own call is still in flight
 }
 
 // decimal is money as a JSON string, so that the ledger needs no numbers.

@@ -36,3 +36,21 @@ func writeFault(w http.ResponseWriter, r *http.Request, f *fault) {
 	}
 	writeError(w, r, f.Status, f.Code, f.Message)
 }
+
+// capture takes an answer that a fault is going to spoil.
+type capture struct {
+	header http.Header
+	status int
+	body   []byte
+}
+
+func newCapture(h http.Header) *capture { return &capture{header: h, status: http.StatusOK} }
+
+func (c *capture) Header() http.Header { return c.header }
+
+func (c *capture) WriteHeader(status int) { c.status = status }
+
+func (c *capture) Write(b []byte) (int, error) {
+	c.body = append(c.body, b...)
+	return len(b), nil
+}

@@ -148,30 +148,6 @@ func TestQuickStart(t *testing.T) {
 	}
 }
 
-func TestDuplicateWindow(t *testing.T) {
-	r := newRig(t, Config{DuplicateWindow: 300 * time.Millisecond})
-	var wg sync.WaitGroup
-	for range 5 {
-		wg.Go(func() {
-			if status, body := r.call("POST", "/topups", topup("same", "0503971821")); status != 200 {
-				t.Errorf("%d %v", status, body)
-			}
-		})
-	}
-	wg.Wait()
-	if n := len(r.sim.Executions()); n != 5 {
-		t.Errorf("%d executions, want 5", n)
-	}
-	if n := len(r.sim.Overlaps()); n != 4 || r.sim.PostsFor("same") != 5 {
-		t.Errorf("%d overlaps, want 4; %d posts", n, r.sim.PostsFor("same"))
-	}
-	status, body := r.call("POST", "/topups", topup("same", "0503971822"))
-	r.want(400, "CUSTOM_IDENTIFIER_ALREADY_USED", status, body)
-	if err := r.sim.Audit(); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestRefusals(t *testing.T) {
 	r := newRig(t, Config{Balance: "1000 NGN"})
 	status, body := r.call("POST", "/topups", topup("a", "0503971821"))
