@@ -79,7 +79,7 @@ func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, rec *record, 
 	case modeHTMLAfter:
 		html(w, f)
 		return
-	case mode500After:
+	case mode500After, modeRefuseAfter:
 		s.refuseFault(w, r, f)
 		return
 	case modeEmpty200:

@@ -23,7 +23,7 @@ type Execution struct {
 	OperatorID       int64     `json:"operatorId"`
 	RequestedAmount  string    `json:"requestedAmount"`
 	Currency         string    `json:"currency"`
-	Cost             string    `json:"cost"` // what was debited at first
+	Cost             string    `json:"cost"` // debited while paid
 	Status           string    `json:"status"`
 }
 
@@ -138,7 +138,9 @@ func (s *Simulator) Audit() error {
 	s.settle(now)
 	var debited, kept money
 	for _, r := range s.records {
-		debited += money(r.Cost)
+		if !returned(r.First) || r.Later != "" && !returned(r.Later) && !now.Before(r.Due) {
+			debited += money(r.Cost)
+		}
 		if r.paid(now) {
 			kept += money(r.Cost)
 		}

@@ -33,9 +33,11 @@
 //	0031  processing-refunded                                 PROCESSING for 8s, then REFUNDED
 //	0032  processing-failed                                   PROCESSING for 8s, then FAILED
 //	0033  processing-forever                                  PROCESSING at once
-//	0034  pending                                             PENDING at once
+//	0034  pending                                             PENDING for 8s, then SUCCESSFUL
 //	0035  failed                                              FAILED at once
 //	0036  refunded                                            REFUNDED at once
+//	0037  failed-then-successful                              FAILED for 10m0s, then SUCCESSFUL
+//	0038  successful-then-refunded                            SUCCESSFUL for 10m0s, then REFUNDED
 //	0040  codeless-balance                                    refused 400 without a code
 //	0041  codeless-identifier-used                            refused 400 without a code
 //	0042  codeless-400                                        refused 400 without a code
@@ -44,6 +46,7 @@
 //	0045  cannot-be-processed-500                             refused 500 TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT
 //	0046  codeless-408                                        refused 408 without a code
 //	0047  some-new-code                                       refused 400 SOME_NEW_CODE
+//	0048  identifier-used-after                               executed, refused 400 CUSTOM_IDENTIFIER_ALREADY_USED
 //	0050  transaction-cannot-be-processed-at-the-moment       refused 400 TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT
 //	0051  operator-unavailable-or-currently-inactive          refused 503 OPERATOR_UNAVAILABLE_OR_CURRENTLY_INACTIVE
 //	0052  operator-not-in-service                             refused 400 OPERATOR_NOT_IN_SERVICE
@@ -87,6 +90,6 @@
 //	0090  unmapped-provider-error-code                        refused 400 UNMAPPED_PROVIDER_ERROR_CODE
 //
 // The profiles draw faults by the seed, the identifier and the attempt: none; production (8 %, an
-// invented rate, divided as counted in production); ambiguous (10 %, half of them executed); hostile
-// (half of all attempts, every fault alike).
+// invented rate, divided as counted in production; 70 of 100 used identifiers are in fact paid);
+// ambiguous (10 %, half of them executed); hostile (half of all attempts, every fault alike).
 package sandbox

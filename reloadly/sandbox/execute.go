@@ -32,7 +32,7 @@ func (s *Simulator) execute(o *order, f *fault) (*record, *fault) {
 		Delivered: decimal(q.Delivered), DeliveredIn: q.DeliveredCurrency, First: statusSuccessful, unanswered: true,
 	}
 	s.course(rec, o.async, f)
-	if returned(rec.First) {
+	if returned(rec.First) && (rec.Later == "" || returned(rec.Later)) {
 		rec.Cost = 0
 	}
 	rec.Old, rec.New = decimal(s.balance), decimal(s.balance-money(rec.Cost))
@@ -47,22 +47,23 @@ func (s *Simulator) execute(o *order, f *fault) (*record, *fault) {
 
 // course sets the statuses that the record will have.
 func (s *Simulator) course(rec *record, async bool, f *fault) {
-	processing := processingMin + time.Duration(rec.Transaction*2654435761%int64(processingMax-processingMin+1))
+	delay := processingMin + time.Duration(rec.Transaction*2654435761%int64(processingMax-processingMin+1))
 	if async {
 		rec.First, rec.Later = statusProcessing, statusSuccessful
 	}
 	if f != nil && f.Mode == modeStatus {
 		rec.Code, rec.Message = f.Code, f.Message
-		rec.First, rec.Later = f.Later, ""
 		switch {
 		case f.Delay > 0:
-			rec.First, rec.Later, processing = statusProcessing, f.Later, f.Delay
-		case async && returned(f.Later):
-			rec.First, rec.Later = statusProcessing, f.Later
+			rec.First, rec.Later, delay = f.First, f.Later, f.Delay
+		case async && returned(f.First):
+			rec.Later = f.First
+		default:
+			rec.First, rec.Later = f.First, ""
 		}
 	}
 	if rec.Later != "" {
-		rec.Due = rec.At.Add(s.scaled(processing))
+		rec.Due = rec.At.Add(s.scaled(delay))
 	}
 }
 

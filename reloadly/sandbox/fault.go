@@ -11,26 +11,27 @@ import (
 type mode int
 
 const (
-	modeNone       mode = iota
-	modeRefuse          // answer Status, Code and Message; nothing is executed
-	modeDropAfter       // execute, close the connection without an answer
-	modeDropBefore      // close the connection, execute nothing
-	modeHTMLAfter       // execute, answer Status with HTML
-	modeHTMLBefore      // answer Status with HTML, execute nothing
-	mode500After        // execute, answer 500
-	mode500Before       // answer 500, execute nothing
-	modeTruncated       // execute, cut the answer in the middle
-	modeOversized       // execute, answer with megabytes
-	modeEmpty200        // execute, answer 200 with no body
-	modeNoID            // execute, answer without a transactionId
-	modeNoStatus        // execute, answer without a status
-	modeWrongEcho       // execute, answer with someone else's phone and identifier
-	modeRedirect        // answer 302, execute nothing
-	modeSlow            // answer after Delay
-	modeSlowRefuse      // answer Status, Code and Message after Delay
-	modeStatus          // accept; see fault.Later
-	modeLate            // execute Delay after the client hung up
-	mode401Once         // refuse the first attempt with 401 TOKEN_EXPIRED
+	modeNone        mode = iota
+	modeRefuse           // answer Status, Code and Message; nothing is executed
+	modeDropAfter        // execute, close the connection without an answer
+	modeDropBefore       // close the connection, execute nothing
+	modeHTMLAfter        // execute, answer Status with HTML
+	modeHTMLBefore       // answer Status with HTML, execute nothing
+	mode500After         // execute, answer 500
+	mode500Before        // answer 500, execute nothing
+	modeTruncated        // execute, cut the answer in the middle
+	modeOversized        // execute, answer with megabytes
+	modeEmpty200         // execute, answer 200 with no body
+	modeNoID             // execute, answer without a transactionId
+	modeNoStatus         // execute, answer without a status
+	modeWrongEcho        // execute, answer with someone else's phone and identifier
+	modeRedirect         // answer 302, execute nothing
+	modeSlow             // answer after Delay
+	modeSlowRefuse       // answer Status, Code and Message after Delay
+	modeStatus           // accept; see fault.First
+	modeLate             // execute Delay after the client hung up
+	mode401Once          // refuse the first attempt with 401 TOKEN_EXPIRED
+	modeRefuseAfter      // execute, answer Status, Code and Message
 )
 
 // fault is one way in which a top-up goes wrong.
@@ -43,9 +44,9 @@ type fault struct {
 	Delay   time.Duration // before Config.TimeScale
 	Headers map[string]string
 	Times   int // only the first so many attempts; 0: every one
-	// Later belongs to modeStatus: with a Delay the transaction is PROCESSING for so long and then
-	// Later; without one it is Later at once and stays so.
-	Later string
+	// First and Later belong to modeStatus: the transaction is First at once and, with a Delay, Later
+	// after it.
+	First, Later string
 }
 
 // numberedFault is a fault with the last four digits that call for it.
@@ -86,8 +87,13 @@ func limited(name string, times int, headers map[string]string) fault {
 	return f
 }
 
-func later(name, status string, delay time.Duration) fault {
-	return fault{Name: name, Status: http.StatusOK, Mode: modeStatus, Later: status, Delay: delay}
+func status(name, first string) fault {
+	return fault{Name: name, Status: http.StatusOK, Mode: modeStatus, First: first}
+}
+
+func (f fault) then(later string, delay time.Duration) fault {
+	f.Later, f.Delay = later, delay
+	return f
 }
 
 // faultFor is the fault of a number by its last four digits, or nil.

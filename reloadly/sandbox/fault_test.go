@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -12,9 +13,9 @@ func docLine(n numberedFault) string {
 	f := n.fault
 	what := modeWords[f.Mode]
 	if f.Mode == modeStatus {
-		what = f.Later + " at once"
+		what = f.First + " at once"
 		if f.Delay > 0 {
-			what = fmt.Sprintf("PROCESSING for %v, then %s", f.Delay, f.Later)
+			what = fmt.Sprintf("%s for %v, then %s", f.First, f.Delay, f.Later)
 		}
 	} else if f.Delay > 0 {
 		what += " " + f.Delay.String()
@@ -37,7 +38,7 @@ var modeWords = map[mode]string{
 	mode500Before: "not executed, 500", modeTruncated: "executed, answer cut", modeOversized: "executed, huge answer",
 	modeEmpty200: "executed, empty 200", modeNoID: "executed, no transactionId", modeNoStatus: "executed, no status",
 	modeWrongEcho: "executed, another top-up echoed", modeRedirect: "not executed, redirect", modeSlow: "executed, answer after",
-	modeSlowRefuse: "refused after", modeLate: "executed after the client left,", mode401Once: "refused",
+	modeSlowRefuse: "refused after", modeLate: "executed after the client left,", mode401Once: "refused", modeRefuseAfter: "executed, refused",
 }
 
 func TestDocTable(t *testing.T) {
@@ -101,7 +102,7 @@ func TestDrawFault(t *testing.T) {
 			}
 			if f != nil {
 				hit++
-				if strings.HasSuffix(f.Name, "-after") {
+				if slices.Contains(ambiguousExecuted, f.Name) {
 					executed++
 				}
 			}
@@ -121,6 +122,17 @@ func TestDrawFault(t *testing.T) {
 	hit, executed := count("ambiguous", nil)
 	near("ambiguous", hit, draws/10)
 	near("ambiguous, executed", executed, draws/20)
+	paid, refused := 0, 0
+	for i := range 10 * draws {
+		switch f := drawFault("production", nil, 7, fmt.Sprint("job-", i), 1); {
+		case f == nil:
+		case f.Name == "identifier-used-after":
+			paid++
+		case f.Name == "custom-identifier-already-used":
+			refused++
+		}
+	}
+	near("identifiers used and paid, of 100", 100*paid/(paid+refused), usedButPaid)
 	hit, _ = count("hostile", nil)
 	near("hostile", hit, draws/2)
 	hit, _ = count("none", map[string]float64{"drop-after": 0.2, "failed": 0.1})
@@ -130,7 +142,7 @@ func TestDrawFault(t *testing.T) {
 			t.Errorf("no fault for %s", w.code)
 		}
 	}
-	for _, name := range ambiguousNames {
+	for _, name := range slices.Concat(ambiguousExecuted, ambiguousNot) {
 		if faultNamed(name) == nil {
 			t.Errorf("no fault %s", name)
 		}

@@ -52,10 +52,20 @@ var productionCounts = []weightedFault{
 	{"UNMAPPED_PROVIDER_ERROR_CODE", 47},
 }
 
-// ambiguousNames are the faults whose outcome the client cannot know; every second one executed.
-var ambiguousNames = []string{
-	"drop-after", "drop-before", "html-after", "html-before", "500-after", "500-before",
-}
+// usedButPaid is how many in a hundred of production's CUSTOM_IDENTIFIER_ALREADY_USED were executed:
+// "most of them in fact paid", the number is invented.
+const usedButPaid = 70
+
+// The faults whose outcome the client cannot know.
+var (
+	ambiguousExecuted = []string{
+		"drop-after", "html-after", "500-after", "truncated", "empty-200", "no-id", "no-status", "late", "slow",
+	}
+	ambiguousNot = []string{
+		"drop-before", "html-before", "500-before", "redirect",
+		"codeless-500", "codeless-503", "codeless-408", "cannot-be-processed-500",
+	}
+)
 
 // validProfile says whether drawFault knows the profile; "" is none.
 func validProfile(profile string) bool {
@@ -81,9 +91,13 @@ func drawFault(profile string, rates map[string]float64, seed uint64, identifier
 	}
 	switch {
 	case profile == "production" && point < productionRate:
-		return drawn(strings.ReplaceAll(strings.ToLower(pickWeighted(pick)), "_", "-"))
+		return drawn(productionFault(pick))
 	case profile == "ambiguous" && point < ambiguousRate:
-		return drawn(ambiguousNames[pick%uint64(len(ambiguousNames))])
+		names := ambiguousNot
+		if pick%2 == 0 {
+			names = ambiguousExecuted
+		}
+		return drawn(names[pick/2%uint64(len(names))])
 	case profile == "hostile" && point < hostileRate:
 		return drawn(faultTable[pick%uint64(len(faultTable))].fault.Name)
 	}
@@ -99,17 +113,22 @@ func drawn(name string) *fault {
 	return f
 }
 
-func pickWeighted(pick uint64) string {
+// productionFault is the name of one of the counted failures.
+func productionFault(pick uint64) string {
 	var total uint64
 	for _, w := range productionCounts {
 		total += w.weight
 	}
-	pick %= total
+	rest, paid := pick%total, pick/total%100 < usedButPaid
 	for _, w := range productionCounts {
-		if pick < w.weight {
-			return w.code
+		if rest >= w.weight {
+			rest -= w.weight
+			continue
 		}
-		pick -= w.weight
+		if w.code == "CUSTOM_IDENTIFIER_ALREADY_USED" && paid {
+			return usedAfter().Name
+		}
+		return strings.ReplaceAll(strings.ToLower(w.code), "_", "-")
 	}
 	return ""
 }

@@ -8,6 +8,7 @@ const (
 	codeUnavailable  = "OPERATOR_UNAVAILABLE_OR_CURRENTLY_INACTIVE"
 	codeCannot       = "TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT"
 	processingFor    = 8 * time.Second
+	changeOfMind     = 10 * time.Minute
 )
 
 // faultTable is every fault by its magic suffix; doc.go shows the same table.
@@ -41,13 +42,15 @@ var faultTable = []numberedFault{
 	{"0026", fault{Name: "drop-after-once", Mode: modeDropAfter, Times: 1}},
 	{"0027", refused(401, "INVALID_TOKEN", "The access token is invalid").named("401")},
 
-	{"0030", later("processing-successful", "SUCCESSFUL", processingFor)},
-	{"0031", later("processing-refunded", "REFUNDED", processingFor)},
-	{"0032", later("processing-failed", "FAILED", processingFor)},
-	{"0033", later("processing-forever", "PROCESSING", 0)},
-	{"0034", later("pending", "PENDING", 0)},
-	{"0035", later("failed", "FAILED", 0)},
-	{"0036", later("refunded", "REFUNDED", 0)},
+	{"0030", status("processing-successful", "PROCESSING").then("SUCCESSFUL", processingFor)},
+	{"0031", status("processing-refunded", "PROCESSING").then("REFUNDED", processingFor)},
+	{"0032", status("processing-failed", "PROCESSING").then("FAILED", processingFor)},
+	{"0033", status("processing-forever", "PROCESSING")},
+	{"0034", status("pending", "PENDING").then("SUCCESSFUL", processingFor)},
+	{"0035", status("failed", "FAILED")},
+	{"0036", status("refunded", "REFUNDED")},
+	{"0037", status("failed-then-successful", "FAILED").then("SUCCESSFUL", changeOfMind)},
+	{"0038", status("successful-then-refunded", "SUCCESSFUL").then("REFUNDED", changeOfMind)},
 
 	{"0040", codeless("codeless-balance", 400, "Insufficient balance")},
 	{"0041", codeless("codeless-identifier-used", 400, "The custom identifier has already been used")},
@@ -57,6 +60,7 @@ var faultTable = []numberedFault{
 	{"0045", refused(500, codeCannot, msgCannotProcess).named("cannot-be-processed-500")},
 	{"0046", codeless("codeless-408", 408, "Request timeout")},
 	{"0047", refused(400, "SOME_NEW_CODE", "Something nobody has seen yet")},
+	{"0048", usedAfter()},
 
 	{"0050", refused(400, codeCannot, msgCannotProcess)},
 	{"0051", refused(503, codeUnavailable, msgUnavailable)},
@@ -110,5 +114,12 @@ func slowRefusal() fault {
 func token401Once() fault {
 	f := refused(401, "TOKEN_EXPIRED", "The access token has expired").named("401-once").times(1)
 	f.Mode = mode401Once
+	return f
+}
+
+// usedAfter is the identifier's refusal as it mostly is: the top-up was executed all the same.
+func usedAfter() fault {
+	f := refused(400, "CUSTOM_IDENTIFIER_ALREADY_USED", "The custom identifier has already been used for a transaction")
+	f.Name, f.Mode = "identifier-used-after", modeRefuseAfter
 	return f
 }

@@ -135,7 +135,9 @@ func (s *Simulator) apply(line ledgerLine) error {
 
 // add takes a record into the books; the lock is held.
 func (s *Simulator) add(r *record) {
-	s.balance -= money(r.Cost)
+	if !returned(r.First) {
+		s.debit(r)
+	}
 	s.records = append(s.records, r)
 	s.byTx[r.Transaction] = r
 	if r.Identifier != "" {
@@ -145,22 +147,36 @@ func (s *Simulator) add(r *record) {
 	}
 	s.recharge[r.recipient()] = r
 	s.nextID = max(s.nextID, r.Transaction+1)
-	if returned(r.Later) {
+	if r.Later != "" && returned(r.First) != returned(r.Later) {
 		heap.Push(&s.pending, r)
 	}
 }
 
-func (s *Simulator) reverse(r *record) {
-	r.reversed = true
+func (s *Simulator) debit(r *record) {
+	s.balance -= money(r.Cost)
+	s.debits += money(r.Cost)
+}
+
+func (s *Simulator) refund(r *record) {
 	s.balance += money(r.Cost)
 	s.refunds += money(r.Cost)
 }
 
-// settle pays back what has failed by now; the lock is held.
+func (s *Simulator) reverse(r *record) {
+	r.reversed = true
+	s.refund(r)
+}
+
+// settle moves the money of the statuses that have changed by now; the lock is held.
 func (s *Simulator) settle(now time.Time) {
 	for len(s.pending) > 0 && !now.Before(s.pending[0].Due) {
 		r := heap.Pop(&s.pending).(*record)
-		s.balance += money(r.Cost)
-		s.refunds += money(r.Cost)
+		switch {
+		case r.reversed: // its money is back already
+		case returned(r.Later):
+			s.refund(r)
+		default:
+			s.debit(r) // may take the balance below zero: the provider does not ask again
+		}
 	}
 }

@@ -30,7 +30,7 @@ type record struct {
 	Requested    decimal   `json:"requested"`
 	Discount     decimal   `json:"discount"`
 	Fee          decimal   `json:"fee"`
-	Cost         decimal   `json:"cost"` // what was debited
+	Cost         decimal   `json:"cost"` // what is debited while it is paid
 	Delivered    decimal   `json:"delivered"`
 	DeliveredIn  string    `json:"deliveredCurrency"`
 	Old          decimal   `json:"oldBalance"`
@@ -82,14 +82,14 @@ func (r *record) recipient() string {
 
 func returned(status string) bool { return status == statusFailed || status == statusRefunded }
 
-// refundQueue holds the records that will be paid back, the next one first.
-type refundQueue []*record
+// dueQueue holds the records whose money will move with their status, the next one first.
+type dueQueue []*record
 
-func (q refundQueue) Len() int           { return len(q) }
-func (q refundQueue) Less(i, j int) bool { return q[i].Due.Before(q[j].Due) }
-func (q refundQueue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
-func (q *refundQueue) Push(x any)        { *q = append(*q, x.(*record)) }
-func (q *refundQueue) Pop() any {
+func (q dueQueue) Len() int           { return len(q) }
+func (q dueQueue) Less(i, j int) bool { return q[i].Due.Before(q[j].Due) }
+func (q dueQueue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+func (q *dueQueue) Push(x any)        { *q = append(*q, x.(*record)) }
+func (q *dueQueue) Pop() any {
 	last := (*q)[len(*q)-1]
 	*q = (*q)[:len(*q)-1]
 	return last

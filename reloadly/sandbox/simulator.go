@@ -30,13 +30,14 @@ type Simulator struct {
 	balance  money
 	refills  money
 	refunds  money
+	debits   money
 	nextID   int64
 	records  []*record
 	byTx     map[int64]*record
 	used     map[string]bool      // identifiers, with case
 	search   map[string][]*record // identifiers, lower case
 	recharge map[string]*record   // last top-up of a recipient
-	pending  refundQueue
+	pending  dueQueue
 	tokens   map[string]token
 	posts    int
 	attempts map[string]int

@@ -1,0 +1,94 @@
+package sandbox
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// The faults that change a transaction's status later, and where its money is before and after.
+func TestStatusesThatChange(t *testing.T) {
+	const whole, debited = "809811.69103", "809021.29103"
+	for _, c := range []struct {
+		fault         string
+		first         string
+		firstBalance  string
+		after         time.Duration
+		second        string
+		secondBalance string
+	}{
+		{"processing-successful", "PROCESSING", debited, 8 * time.Second, "SUCCESSFUL", debited},
+		{"processing-failed", "PROCESSING", debited, 8 * time.Second, "FAILED", whole},
+		{"processing-forever", "PROCESSING", debited, 23 * time.Hour, "PROCESSING", debited},
+		{"pending", "PENDING", debited, 8 * time.Second, "SUCCESSFUL", debited},
+		{"failed", "FAILED", whole, 23 * time.Hour, "FAILED", whole},
+		{"failed-then-successful", "FAILED", whole, 10 * time.Minute, "SUCCESSFUL", debited},
+		{"successful-then-refunded", "SUCCESSFUL", debited, 10 * time.Minute, "REFUNDED", whole},
+	} {
+		t.Run(c.fault, func(t *testing.T) {
+			name := filepath.Join(t.TempDir(), "ledger")
+			r := newRig(t, Config{LedgerFile: name, NoSync: true})
+			r.sim.Script(func(Attempt) string { return c.fault })
+			look := func(status, balance string) {
+				t.Helper()
+				if _, body := r.call("GET", "/topups/33469/status", ""); body["status"] != status {
+					t.Errorf("status %v, want %s", body["status"], status)
+				}
+				if got := r.sim.Balance(); got != balance {
+					t.Errorf("balance %s, want %s", got, balance)
+				}
+				if err := r.sim.Audit(); err != nil {
+					t.Error(err)
+				}
+			}
+			if status, body := r.call("POST", "/topups", topup("x", "0503971821")); status != 200 || body["status"] != c.first {
+				t.Errorf("answer: %d %v", status, body)
+			}
+			look(c.first, c.firstBalance)
+			r.pass(c.after - time.Second)
+			if c.first != c.second {
+				look(c.first, c.firstBalance)
+			}
+			r.pass(time.Second)
+			look(c.second, c.secondBalance)
+			if err := r.sim.Close(); err != nil {
+				t.Fatal(err)
+			}
+			again := newRig(t, Config{LedgerFile: name})
+			again.pass(c.after)
+			if got := again.sim.Balance(); got != c.secondBalance {
+				t.Errorf("balance after a restart %s, want %s", got, c.secondBalance)
+			}
+		})
+	}
+}
+
+// A transaction that is reversed by hand before its own refund is paid back once.
+func TestReversedBeforeItsRefund(t *testing.T) {
+	r := newRig(t, Config{})
+	r.sim.Script(func(Attempt) string { return "successful-then-refunded" })
+	r.call("POST", "/topups", topup("x", "0503971821"))
+	if err := r.sim.Reverse(33469); err != nil {
+		t.Fatal(err)
+	}
+	r.pass(time.Hour)
+	if got := r.sim.Balance(); got != "809811.69103" {
+		t.Errorf("balance %s", got)
+	}
+	if err := r.sim.Audit(); err != nil {
+		t.Error(err)
+	}
+	if r.sim.Reverse(33469) == nil || r.sim.Reverse(1) == nil {
+		t.Error("reversed again, or a transaction that is not there")
+	}
+}
+
+// Most refusals of a used identifier are in fact a payment.
+func TestIdentifierUsedAfter(t *testing.T) {
+	r := newRig(t, Config{})
+	status, body := r.call("POST", "/topups", topup("x", "0503970048"))
+	r.want(400, "CUSTOM_IDENTIFIER_ALREADY_USED", status, body)
+	if n := len(r.sim.Paid()); n != 1 {
+		t.Errorf("%d paid", n)
+	}
+}
