@@ -86,8 +86,11 @@ func (s *Simulator) answer(w http.ResponseWriter, r *http.Request, rec *record, 
 		w.WriteHeader(http.StatusOK)
 		return
 	case modeTruncated:
-		truncated(w, body)
-		return
+		b, err := json.Marshal(body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		cut(w, http.StatusOK, b)
 	case modeOversized:
 		body["padding"] = string(bytes.Repeat([]byte{'x'}, oversized))
 	case modeNoID:
@@ -108,15 +111,12 @@ func html(w http.ResponseWriter, f *fault) {
 	_, _ = w.Write([]byte(gatewayPage))
 }
 
-// truncated announces the whole answer and sends half.
-func truncated(w http.ResponseWriter, body map[string]any) {
-	b, err := json.Marshal(body)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
+// cut announces the whole answer and sends half.
+func cut(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
-	_, _ = w.Write(b[:len(b)/2])
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body[:len(body)/2])
 	_ = http.NewResponseController(w).Flush()
 	panic(http.ErrAbortHandler) // closes the connection
 }

@@ -74,7 +74,6 @@ func (s *Simulator) handleToken(w http.ResponseWriter, r *http.Request) {
 		Grant    string `json:"grant_type"`
 		Audience string `json:"audience"`
 	}
-	s.wait(r.Context(), s.cfg.Latency)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<16))
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" || json.Unmarshal(body, &in) != nil {
@@ -135,13 +134,6 @@ func (s *Simulator) credential(id, secret string) (string, bool) {
 // authorised lets requests with a good token through.
 func (s *Simulator) authorised(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		order := r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/topups")
-		if order && !s.cfg.KeepAlive {
-			w.Header().Set("Connection", "close")
-		}
-		if !order {
-			s.wait(r.Context(), s.cfg.Latency)
-		}
 		kind, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		text = strings.TrimSpace(text)
 		if !strings.EqualFold(kind, "Bearer") || text == "" {

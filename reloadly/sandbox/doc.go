@@ -1,5 +1,7 @@
 // Package sandbox simulates Reloadly's Airtime API over HTTP.
 //
+// # Faults of top-ups
+//
 // The last four digits of a recipient's national number call for a fault; all other numbers are
 // ordinary ones. A number ending in 0099 makes auto-detection answer 500 without a code.
 //
@@ -89,7 +91,30 @@
 //	0089  json-syntax-error                                   refused 400 JSON_SYNTAX_ERROR
 //	0090  unmapped-provider-error-code                        refused 400 UNMAPPED_PROVIDER_ERROR_CODE
 //
-// The profiles draw faults by the seed, the identifier and the attempt: none; production (8 %, an
-// invented rate, divided as counted in production; 70 of 100 used identifiers are in fact paid);
-// ambiguous (10 %, half of them executed); hostile (half of all attempts, every fault alike).
+// # Faults of the calls that are no top-ups
+//
+// Getting a token, balance, status, report, operators and the like go wrong only by chance:
+//
+//	read-500        500
+//	read-html       502 with HTML
+//	read-empty      200 without a body
+//	read-truncated  answer cut
+//	read-drop       connection closed
+//	read-429        429 with its headers
+//	read-429-bare   429 without headers
+//	read-slow       answer after 10s
+//
+// # Chance
+//
+// A profile draws faults of top-ups by the seed, the identifier and the attempt, and those of the other
+// calls by the seed, the path and how often it was asked for. So the same run meets the same faults.
+//
+//	none        no faults
+//	production  8 % of the top-ups, an invented rate, divided as counted in production; 70 of 100 used
+//	            identifiers are in fact paid; 0.5 % of the other calls
+//	ambiguous   10 % of the top-ups end so that nobody knows whether they were executed, and half of
+//	            them were; 3 % of the other calls
+//	hostile     half of the top-ups, every fault alike; 10 % of the other calls
+//
+// Config.FaultRates gives single faults a probability of their own by their names.
 package sandbox

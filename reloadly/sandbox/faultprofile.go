@@ -3,6 +3,7 @@ package sandbox
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -67,27 +68,14 @@ var (
 	}
 )
 
-// validProfile says whether drawFault knows the profile; "" is none.
-func validProfile(profile string) bool {
-	return slices.Contains([]string{"", "none", "production", "ambiguous", "hostile"}, profile)
-}
-
 // drawFault draws the fault of one attempt: the same for the same seed, identifier and attempt. The
 // rates, a probability by a fault's name, come first, what they leave is the profile's.
 func drawFault(profile string, rates map[string]float64, seed uint64, identifier string, attempt int) *fault {
 	hash := drawHash(seed, identifier, attempt)
-	point, pick := hash[0]%whole, hash[1]
-	names := make([]string, 0, len(rates))
-	for name := range rates {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		rate := uint64(min(max(rates[name], 0), 1) * whole)
-		if point < rate {
-			return drawn(name)
-		}
-		point -= rate
+	pick := hash[1]
+	found, point := drawByName(rates, hash[0]%whole, drawn)
+	if found != nil {
+		return found
 	}
 	switch {
 	case profile == "production" && point < productionRate:
@@ -103,6 +91,28 @@ func drawFault(profile string, rates map[string]float64, seed uint64, identifier
 	}
 	return nil
 }
+
+// drawByName takes the fault whose rate the point falls into, of those that named knows; without one the
+// point that is left is the profile's.
+func drawByName(rates map[string]float64, point uint64, named func(string) *fault) (*fault, uint64) {
+	if len(rates) == 0 {
+		return nil, point
+	}
+	for _, name := range slices.Sorted(maps.Keys(rates)) {
+		f := named(name)
+		if f == nil {
+			continue
+		}
+		if point < parts(rates[name]) {
+			return f, point
+		}
+		point -= parts(rates[name])
+	}
+	return nil, point
+}
+
+// parts is a probability in parts of a billion.
+func parts(rate float64) uint64 { return uint64(min(max(rate, 0), 1) * whole) }
 
 // drawn is a fault for this very attempt, so how many attempts it would take by itself is dropped.
 func drawn(name string) *fault {

@@ -16,7 +16,7 @@ const (
 )
 
 // operatorRoutes adds everything about operators, countries, discounts and promotions.
-func (s *Simulator) operatorRoutes(mux *http.ServeMux) {
+func (s *Simulator) operatorRoutes() {
 	for pattern, handler := range map[string]http.HandlerFunc{
 		"GET /operators":                                           s.listOperators,
 		"GET /operators/commissions":                               s.listCommissions,
@@ -33,7 +33,7 @@ func (s *Simulator) operatorRoutes(mux *http.ServeMux) {
 		"GET /promotions/country-codes/{iso}":                      s.countryPromotions,
 		"GET /promotions/operators/{id}":                           s.operatorPromotions,
 	} {
-		mux.Handle(pattern, s.authorised(handler))
+		s.read(pattern, handler)
 	}
 }
 

@@ -35,11 +35,6 @@ func operatorCall(t *testing.T, method, path, body string) (int, map[string]any,
 	return rec.Code, object, rec.Body.String()
 }
 
-func TestOperatorRoutesRegister(t *testing.T) {
-	s := &Simulator{catalogue: newCatalogue("USD")}
-	s.operatorRoutes(http.NewServeMux()) // panics when patterns clash
-}
-
 func TestOperatorPaging(t *testing.T) {
 	total := len(newCatalogue("USD").operators)
 	for _, c := range []struct {

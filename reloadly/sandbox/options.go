@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"time"
 )
@@ -44,7 +45,11 @@ type Config struct {
 	Faults string
 	// FaultRates are probabilities from 0 to 1 by the fault's name; what they leave is the profile's.
 	FaultRates map[string]float64
-	// Seed of the random faults: the same seed, identifier and attempt draw the same fault.
+	// ReadFaults is the probability from 0 to 1 that a call that is no top-up goes wrong. Defaults to the
+	// profile's own: production 0.005, ambiguous 0.03, hostile 0.1, else 0. Less than 0 is never.
+	ReadFaults float64
+	// Seed of the random faults: the same seed, identifier and attempt draw the same fault, and so do
+	// the same seed, path and how often it was asked for.
 	Seed uint64
 	// NoMagic takes the meaning from the numbers: they call for no faults.
 	NoMagic bool
@@ -121,13 +126,8 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("sandbox: the %s of %v is negative", d.name, d.d)
 		}
 	}
-	if !validProfile(c.Faults) {
-		return c, fmt.Errorf("sandbox: unknown profile of faults %q", c.Faults)
-	}
-	for name := range c.FaultRates {
-		if faultNamed(name) == nil {
-			return c, fmt.Errorf("sandbox: unknown fault %q", name)
-		}
+	if err := c.faults().check(); err != nil {
+		return c, err
 	}
 	environments := []string{c.Environment}
 	for _, k := range c.Credentials {
@@ -139,6 +139,10 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	return c, nil
+}
+
+func (c Config) faults() Faults {
+	return Faults{Profile: c.Faults, Rates: maps.Clone(c.FaultRates), Reads: c.ReadFaults}
 }
 
 func (c Config) scaled(d time.Duration) time.Duration {

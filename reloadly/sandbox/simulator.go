@@ -44,6 +44,9 @@ type Simulator struct {
 	inFlight map[string]int
 	overlaps []string
 	script   func(Attempt) string
+	faults   Faults
+	reads    map[string]int // calls that are no top-ups, by path
+	met      map[string]int // faults, by name
 	ledger   *os.File
 	opened   bool // the ledger said what the balance was at first
 }
@@ -64,8 +67,9 @@ func New(cfg Config) (*Simulator, error) {
 		start: start, balance: start, nextID: cfg.FirstTransactionID,
 		byTx: map[int64]*record{}, used: map[string]bool{}, search: map[string][]*record{},
 		recharge: map[string]*record{}, tokens: map[string]token{},
-		attempts: map[string]int{}, inFlight: map[string]int{},
+		attempts: map[string]int{}, inFlight: map[string]int{}, reads: map[string]int{}, met: map[string]int{},
 	}
+	s.faults = cfg.faults()
 	if cfg.LedgerFile != "" {
 		if err := s.openLedger(cfg.LedgerFile); err != nil {
 			return nil, err
@@ -76,21 +80,34 @@ func New(cfg Config) (*Simulator, error) {
 }
 
 func (s *Simulator) routes() {
-	guarded := func(pattern string, h http.HandlerFunc) { s.mux.Handle(pattern, s.authorised(h)) }
-	s.mux.HandleFunc("POST /oauth/token", s.handleToken)
-	guarded("POST /topups", func(w http.ResponseWriter, r *http.Request) { s.handleTopup(w, r, false) })
-	guarded("POST /topups-async", func(w http.ResponseWriter, r *http.Request) { s.handleTopup(w, r, true) })
-	guarded("GET /topups/{id}/status", s.handleStatus)
-	guarded("GET /topups/reports/transactions", s.handleReport)
-	guarded("GET /topups/reports/transactions/{id}", s.handleTransaction)
-	guarded("GET /accounts/balance", s.handleBalance)
-	s.operatorRoutes(s.mux)
+	s.mux.Handle("POST /oauth/token", s.reading(http.HandlerFunc(s.handleToken)))
+	s.order("POST /topups", false)
+	s.order("POST /topups-async", true)
+	s.read("GET /topups/{id}/status", s.handleStatus)
+	s.read("GET /topups/reports/transactions", s.handleReport)
+	s.read("GET /topups/reports/transactions/{id}", s.handleTransaction)
+	s.read("GET /accounts/balance", s.handleBalance)
+	s.operatorRoutes()
 	s.controlRoutes()
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeBody(w, http.StatusNotFound, map[string]any{
 			"timestamp": s.now().UTC().Format("2006-01-02T15:04:05.000+00:00"),
 			"status":    404, "error": "Not Found", "path": r.URL.Path,
 		})
+	})
+}
+
+func (s *Simulator) read(pattern string, h http.HandlerFunc) {
+	s.mux.Handle(pattern, s.reading(s.authorised(h)))
+}
+
+func (s *Simulator) order(pattern string, async bool) {
+	guarded := s.authorised(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handleTopup(w, r, async) }))
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if !s.cfg.KeepAlive {
+			w.Header().Set("Connection", "close")
+		}
+		guarded.ServeHTTP(w, r)
 	})
 }
 

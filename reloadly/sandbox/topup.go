@@ -56,11 +56,15 @@ func (s *Simulator) handleTopup(w http.ResponseWriter, r *http.Request, async bo
 	s.answer(w, r, rec, f, async)
 }
 
-func (s *Simulator) chooseFault(o *order, identifier string, attempt int) *fault {
+func (s *Simulator) chooseFault(o *order, identifier string, attempt int) (f *fault) {
 	s.mu.Lock()
-	script := s.script
+	script, random := s.script, s.faults
 	s.mu.Unlock()
-	var f *fault
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.count(f)
+	}()
 	if script != nil {
 		if name := script(Attempt{Identifier: identifier, Number: attempt}); name != "" {
 			if f = faultNamed(name); f == nil {
@@ -73,7 +77,7 @@ func (s *Simulator) chooseFault(o *order, identifier string, attempt int) *fault
 		f = faultFor(o.national)
 	}
 	if f == nil {
-		f = drawFault(s.cfg.Faults, s.cfg.FaultRates, s.cfg.Seed, identifier, attempt)
+		f = drawFault(random.Profile, random.Rates, s.cfg.Seed, identifier, attempt)
 	}
 	if f == nil || (f.Times > 0 && attempt > f.Times) || (f.Mode == mode401Once && attempt > 1) {
 		return nil
