@@ -1,4 +1,8 @@
-// Package sandbox simulates Reloadly's Airtime API over HTTP.
+// Package sandbox simulates Reloadly's Airtime API over HTTP, with its faults and with a ledger of what
+// it executed. It shares no type with the client, whose mistakes would cancel out.
+//
+// For most uses call New with a zero Config and serve the Simulator; ask it afterwards what it did with
+// Executions, Paid, Overlaps and Audit, or from another process under Control.
 //
 // # Faults of top-ups
 //
@@ -117,4 +121,26 @@
 //	hostile     half of the top-ups, every fault alike; 10 % of the other calls
 //
 // Config.FaultRates gives single faults a probability of their own by their names.
+//
+// # Control
+//
+// What a test in another process needs lies under /sandbox/, which Reloadly does not have, and takes no
+// token. Money is a plain decimal in a string. A request that cannot be done is answered with 400
+// {"error"}.
+//
+//	GET  /sandbox/livez             {"status":"ok"}
+//	GET  /sandbox/executions        [Execution, …], oldest first; ?after=SEQ&limit=N pages through them,
+//	                                ?paid=true leaves out what is FAILED or REFUNDED
+//	GET  /sandbox/executions.jsonl  the same, one Execution in each line
+//	GET  /sandbox/audit             {"ok":true, Totals…}; 409 with "error" where the sums do not agree
+//	GET  /sandbox/overlaps          ["identifier", …] of POSTs that met another one in flight
+//	GET  /sandbox/posts             {"posts":n} of all top-ups asked for, or ?customIdentifier=…
+//	GET  /sandbox/stats             {"posts","reads","executions","paid","overlaps","balance","currency",
+//	                                "faults":{"name":times met, …}}
+//	GET  /sandbox/faults            {"profile":"ambiguous","rates":{"drop-after":0.05},"reads":0.02}
+//	PUT  /sandbox/faults            takes and answers the same; what is left out is no fault
+//	POST /sandbox/refill            takes {"amount":"100"}, answers {"balance","currency"}
+//	PUT  /sandbox/balance           takes {"balance":"100"}, answers {"balance","currency"}
+//	POST /sandbox/reverse/{id}      makes a SUCCESSFUL transaction REFUNDED; 204
+//	POST /sandbox/revoke            makes all tokens invalid; 204
 package sandbox

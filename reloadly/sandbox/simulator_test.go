@@ -323,17 +323,3 @@ func TestFaultsAroundTheExecution(t *testing.T) {
 		})
 	}
 }
-
-func TestControl(t *testing.T) {
-	r := newRig(t, Config{})
-	r.call("POST", "/topups", topup("a", "0503971821"))
-	if status, body := r.call("POST", "/sandbox/refill", `{"amount":"1.5"}`); status != 200 || body["balance"] != "809022.79103" {
-		t.Errorf("refill: %d %v", status, body)
-	}
-	if status, body := r.call("GET", "/sandbox/audit", ""); status != 200 || body["ok"] != true {
-		t.Errorf("audit: %d %v", status, body)
-	}
-	if _, body := r.call("GET", "/sandbox/stats", ""); body["executions"] != 1.0 {
-		t.Errorf("stats: %v", body)
-	}
-}
