@@ -122,6 +122,13 @@
 //
 // Config.FaultRates gives single faults a probability of their own by their names.
 //
+// # Ledger
+//
+// With Config.LedgerFile every execution is one line of JSON, on disk before it is answered; executions
+// that come together share an fsync. A simulator that starts with the file goes on with its balance,
+// identifiers and transactions. A torn last line, which a power cut leaves, was never answered: it is
+// logged and cut off. Attempts and tokens are not kept.
+//
 // # Control
 //
 // What a test in another process needs lies under /sandbox/, which Reloadly does not have, and takes no

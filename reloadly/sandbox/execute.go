@@ -8,19 +8,37 @@ import (
 	"time"
 )
 
-// execute debits and records, if the balance allows it.
+// execute debits and records, if the balance allows it, and returns when that is on disk.
 func (s *Simulator) execute(o *order, f *fault) (*record, *fault) {
+	rec, line, refused := s.book(o, f)
+	if refused != nil {
+		return nil, refused
+	}
+	if err := s.flush(line); err != nil {
+		return nil, s.unwritten(err) // it is in the books: its outcome is unknown, as a 500 says
+	}
+	s.log.Info("executed", "transaction", rec.Transaction, "identifier", rec.Identifier, "status", rec.First)
+	return rec, nil
+}
+
+func (s *Simulator) unwritten(err error) *fault {
+	s.log.Error("ledger", "error", err)
+	return &fault{Status: http.StatusInternalServerError, Message: "The ledger could not be written"}
+}
+
+// book takes a top-up into the books and gives its line in the ledger file.
+func (s *Simulator) book(o *order, f *fault) (*record, int, *fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
 	s.settle(now)
 	if s.cfg.DuplicateWindow < 0 {
 		if refused := s.checkLocked(o); refused != nil {
-			return nil, refused
+			return nil, 0, refused
 		}
 	}
 	if s.balance < o.quote.Cost {
-		return nil, refuseWith(http.StatusBadRequest, "INSUFFICIENT_BALANCE",
+		return nil, 0, refuseWith(http.StatusBadRequest, "INSUFFICIENT_BALANCE",
 			"Insufficient funds in the wallet to complete this transaction")
 	}
 	q := o.quote
@@ -36,13 +54,12 @@ func (s *Simulator) execute(o *order, f *fault) (*record, *fault) {
 		rec.Cost = 0
 	}
 	rec.Old, rec.New = decimal(s.balance), decimal(s.balance-money(rec.Cost))
-	if err := s.append(ledgerLine{Kind: lineExecution, Record: rec}); err != nil {
-		s.log.Error("ledger", "error", err)
-		return nil, &fault{Status: http.StatusInternalServerError, Message: "The ledger could not be written"}
+	line, err := s.write(ledgerLine{Kind: lineExecution, Record: rec})
+	if err != nil {
+		return nil, 0, s.unwritten(err)
 	}
 	s.add(rec)
-	s.log.Info("executed", "transaction", rec.Transaction, "identifier", rec.Identifier, "status", rec.First)
-	return rec, nil
+	return rec, line, nil
 }
 
 // course sets the statuses that the record will have.

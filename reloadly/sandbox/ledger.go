@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 )
@@ -30,74 +28,82 @@ type ledgerLine struct {
 	Currency    string    `json:"currency,omitempty"`
 }
 
-// append writes one line; the lock is held. A line that could not be written whole is taken back.
-func (s *Simulator) append(line ledgerLine) error {
+// write adds a line to the ledger file; the lock is held. It gives the line's number for flush, so that
+// an execution can wait for the disk without the lock.
+func (s *Simulator) write(line ledgerLine) (int, error) {
 	if s.ledger == nil {
-		return nil
+		return 0, nil
 	}
 	line.Time = s.now()
 	b, err := json.Marshal(line)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	end, err := s.ledger.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
+	return s.ledger.write(append(b, '\n'))
+}
+
+func (s *Simulator) flush(n int) error {
+	if s.ledger == nil || s.cfg.NoSync {
+		return nil
 	}
-	_, err = s.ledger.Write(append(b, '\n'))
-	if err == nil && !s.cfg.NoSync {
-		err = s.ledger.Sync()
+	return s.ledger.sync(n)
+}
+
+// append is write and flush, for the lines that are rare; the lock is held.
+func (s *Simulator) append(line ledgerLine) error {
+	n, err := s.write(line)
+	if err == nil {
+		err = s.flush(n)
 	}
-	if err != nil {
-		return errors.Join(err, s.ledger.Truncate(end))
-	}
-	return nil
+	return err
 }
 
 // openLedger reads the file again and leaves it open at its end.
 func (s *Simulator) openLedger(name string) error {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	l, all, err := openLedgerFile(name)
 	if err != nil {
 		return fmt.Errorf("sandbox: ledger: %w", err)
 	}
-	if err := s.replay(f); err != nil {
-		return errors.Join(fmt.Errorf("sandbox: ledger %s: %w", name, err), f.Close())
+	good, err := s.replay(all)
+	if err == nil {
+		err = l.cut(good)
 	}
-	s.ledger = f
-	if len(s.records) > 0 || s.opened {
+	if err != nil {
+		return errors.Join(fmt.Errorf("sandbox: ledger %s: %w", name, err), l.close())
+	}
+	s.ledger = l
+	if s.opened {
+		s.log.Info("ledger read", "file", name, "executions", len(s.records), "balance", s.balance.String())
 		return nil
 	}
 	start := decimal(s.start)
 	return s.append(ledgerLine{Kind: lineOpen, Amount: &start, Currency: s.currency})
 }
 
-func (s *Simulator) replay(f *os.File) error {
-	all, err := io.ReadAll(f)
-	if err != nil {
-		return err
-	}
+// replay takes the lines into the books and gives the end of the last whole one. Only the last can be
+// torn, and what it said was never answered.
+func (s *Simulator) replay(all []byte) (int64, error) {
 	var good int64
 	for n := 1; len(all) > 0; n++ {
 		text, rest, whole := bytes.Cut(all, []byte{'\n'})
 		if !whole {
-			s.log.Warn("ledger: the last line is cut off and is dropped", "line", n)
+			s.log.Warn("ledger: the last line is torn and is cut off", "line", n, "bytes", len(text))
 			break
 		}
 		var line ledgerLine
 		if err := json.Unmarshal(text, &line); err != nil {
-			return fmt.Errorf("line %d: %w", n, err)
+			return 0, fmt.Errorf("line %d: %w", n, err)
+		}
+		if n == 1 && line.Kind != lineOpen {
+			return 0, errors.New("line 1: the account's balance is missing: is this a ledger of the simulator")
 		}
 		if err := s.apply(line); err != nil {
-			return fmt.Errorf("line %d: %w", n, err)
+			return 0, fmt.Errorf("line %d: %w", n, err)
 		}
 		good += int64(len(text)) + 1
 		all = rest
 	}
-	if err := f.Truncate(good); err != nil {
-		return err
-	}
-	_, err = f.Seek(good, io.SeekStart)
-	return err
+	return good, nil
 }
 
 func (s *Simulator) apply(line ledgerLine) error {

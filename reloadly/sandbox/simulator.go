@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 )
@@ -47,7 +46,7 @@ type Simulator struct {
 	faults   Faults
 	reads    map[string]int // calls that are no top-ups, by path
 	met      map[string]int // faults, by name
-	ledger   *os.File
+	ledger   *ledgerFile
 	opened   bool // the ledger said what the balance was at first
 }
 
@@ -121,10 +120,8 @@ func (s *Simulator) Close() error {
 	var err error
 	s.closeOnce.Do(func() {
 		close(s.closed)
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		if s.ledger != nil {
-			err = s.ledger.Close()
+			err = s.ledger.close()
 		}
 	})
 	return err

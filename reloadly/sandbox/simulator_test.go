@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -273,34 +271,6 @@ func TestAuthErrors(t *testing.T) {
 	ask(good, 401, "TOKEN_EXPIRED")
 	r.sim.RevokeTokens()
 	ask(good, 401, "INVALID_TOKEN")
-}
-
-func TestLedgerReread(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "ledger")
-	r := newRig(t, Config{LedgerFile: name})
-	r.call("POST", "/topups", topup("a", "0503971821"))
-	r.call("POST", "/topups", topup("b", "0503970032"))
-	_ = r.sim.Refill("10.5")
-	_ = r.sim.Reverse(33469)
-	want := r.sim.Executions()
-	_ = r.sim.Close()
-	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = f.WriteString(`{"kind":"exec`)
-	_ = f.Close()
-
-	again := newRig(t, Config{LedgerFile: name})
-	if got := again.sim.Executions(); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v\nwant %v", got, want)
-	}
-	status, body := again.call("POST", "/topups", topup("a", "0503971899"))
-	again.want(400, "CUSTOM_IDENTIFIER_ALREADY_USED", status, body)
-	again.pass(time.Minute)
-	if err := again.sim.Audit(); err != nil || again.sim.Balance() != "809822.19103" {
-		t.Errorf("%v, balance %s", err, again.sim.Balance())
-	}
 }
 
 func TestFaultsAroundTheExecution(t *testing.T) {
