@@ -6,24 +6,20 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"example.com/topup/reloadly/sandbox"
 )
-
-// simulatorFlags are those of sandbox and dev.
-func simulatorFlags(flags *pflag.FlagSet, cfg *sandbox.Config) {
-	flags.StringVar(&cfg.LedgerFile, "ledger", "", "keep every executed top-up in this file")
-	flags.StringVar(&cfg.Faults, "faults", "", "random faults: none, production, ambiguous or hostile")
-	flags.Uint64Var(&cfg.Seed, "seed", 1, "of the random faults")
-	flags.StringVar(&cfg.Balance, "balance", "", "the account's money (default \"809811.69103 NGN\")")
-}
 
 func (a *app) sandboxCommand() *cobra.Command {
 	var cfg sandbox.Config
 	var listen string
 	c := &cobra.Command{
-		Use: "sandbox", Short: "Play Reloadly: token, API and faults on one address, until a signal comes", Args: usageArgs(cobra.NoArgs),
+		Use:   "sandbox",
+		Short: "Play Reloadly: token, API and faults on one address, until a signal comes",
+		Long: "Play Reloadly: token, API and faults on one address, until a signal comes.\n" +
+			"It prints the settings with which a worker reaches it. The names of the faults and the paths under /sandbox/,\n" +
+			"with which a test looks at what was executed, are in go doc ./reloadly/sandbox.",
+		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg.TimeScale = a.settings.TimeScale
 			cfg.Logger = newLogger(a.err, a.settings.LogLevel)
