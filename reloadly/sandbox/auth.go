@@ -161,30 +161,3 @@ func (s *Simulator) RevokeTokens() {
 	defer s.mu.Unlock()
 	clear(s.tokens)
 }
-
-// refuse answers with Reloadly's error body; an empty code is null.
-func (s *Simulator) refuse(w http.ResponseWriter, r *http.Request, status int, code, message string) {
-	var c *string
-	if code != "" {
-		c = &code
-	}
-	s.refuseWith(w, r, status, c, message)
-}
-
-func (s *Simulator) refuseWith(w http.ResponseWriter, r *http.Request, status int, code *string, message string) {
-	writeBody(w, status, map[string]any{
-		"timeStamp": s.now().UTC().Format(dateLayout), "message": message, "path": r.URL.Path,
-		"errorCode": code, "infoLink": nil, "details": []any{},
-	})
-}
-
-func writeBody(w http.ResponseWriter, status int, v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
-	w.WriteHeader(status)
-	_, _ = w.Write(b)
-}

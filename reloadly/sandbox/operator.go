@@ -72,7 +72,7 @@ func (s *Simulator) views(r *http.Request, iso string) []map[string]any {
 
 func (s *Simulator) listOperators(w http.ResponseWriter, r *http.Request) {
 	page, size := pageWindow(r, defaultPageSize)
-	writeJSON(w, http.StatusOK, springPage(s.views(r, ""), page, size))
+	writeBody(w, http.StatusOK, springPage(s.views(r, ""), page, size))
 }
 
 // operatorsOrCommission tells /operators/countries/{iso} from /operators/{id}/commissions, which the
@@ -81,12 +81,12 @@ func (s *Simulator) operatorsOrCommission(w http.ResponseWriter, r *http.Request
 	first, second := r.PathValue("first"), r.PathValue("second")
 	switch {
 	case first == "countries" && countryOf(second) == nil:
-		unsupportedCountry(w, r)
+		s.unsupportedCountry(w, r)
 	case first == "countries":
-		writeJSON(w, http.StatusOK, s.views(r, second))
+		writeBody(w, http.StatusOK, s.views(r, second))
 	case second == "commissions":
 		if op := s.operatorOr503(w, r, first); op != nil {
-			writeJSON(w, http.StatusOK, op.commissionView())
+			writeBody(w, http.StatusOK, op.commissionView())
 		}
 	default:
 		http.NotFound(w, r)
@@ -95,7 +95,7 @@ func (s *Simulator) operatorsOrCommission(w http.ResponseWriter, r *http.Request
 
 func (s *Simulator) getOperator(w http.ResponseWriter, r *http.Request) {
 	if op := s.operatorOr503(w, r, r.PathValue("id")); op != nil {
-		writeJSON(w, http.StatusOK, op.viewFor(r))
+		writeBody(w, http.StatusOK, op.viewFor(r))
 	}
 }
 
@@ -103,36 +103,36 @@ func (s *Simulator) getOperator(w http.ResponseWriter, r *http.Request) {
 func (s *Simulator) operatorOr503(w http.ResponseWriter, r *http.Request, text string) *operator {
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		writeFault(w, r, refuseWith(http.StatusBadRequest, "INVALID_INPUT_PROVIDED", "Invalid operator id"))
+		s.refuseFault(w, r, refuseWith(http.StatusBadRequest, "INVALID_INPUT_PROVIDED", "Invalid operator id"))
 		return nil
 	}
 	op := s.catalogue.byID(id)
 	if op == nil {
-		writeFault(w, r, refuseWith(http.StatusServiceUnavailable, codeUnavailable, msgUnavailable))
+		s.refuseFault(w, r, refuseWith(http.StatusServiceUnavailable, codeUnavailable, msgUnavailable))
 	}
 	return op
 }
 
-func unsupportedCountry(w http.ResponseWriter, r *http.Request) {
-	writeFault(w, r, faultNamed("country-not-supported"))
+func (s *Simulator) unsupportedCountry(w http.ResponseWriter, r *http.Request) {
+	s.refuseFault(w, r, faultNamed("country-not-supported"))
 }
 
 func (s *Simulator) detectOperator(w http.ResponseWriter, r *http.Request) {
 	iso, phone := r.PathValue("iso"), r.PathValue("phone")
 	if countryOf(iso) == nil {
-		unsupportedCountry(w, r)
+		s.unsupportedCountry(w, r)
 		return
 	}
 	if strings.HasSuffix(phone, detectFails) {
-		writeError(w, r, http.StatusInternalServerError, nil, "Something went wrong")
+		s.refuse(w, r, http.StatusInternalServerError, "", "Something went wrong")
 		return
 	}
 	op := s.catalogue.detect(iso, phone)
 	if op == nil {
-		writeFault(w, r, faultNamed("could-not-auto-detect-operator"))
+		s.refuseFault(w, r, faultNamed("could-not-auto-detect-operator"))
 		return
 	}
-	writeJSON(w, http.StatusOK, op.viewFor(r))
+	writeBody(w, http.StatusOK, op.viewFor(r))
 }
 
 // unquote lets a number come as a string too.
@@ -145,7 +145,7 @@ func (s *Simulator) fxRate(w http.ResponseWriter, r *http.Request) {
 		Amount     json.RawMessage `json:"amount"`
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&order); err != nil {
-		writeFault(w, r, faultNamed("json-syntax-error"))
+		s.refuseFault(w, r, faultNamed("json-syntax-error"))
 		return
 	}
 	id := r.PathValue("id")
@@ -158,10 +158,10 @@ func (s *Simulator) fxRate(w http.ResponseWriter, r *http.Request) {
 	}
 	amount, err := parseMoney(unquote(order.Amount))
 	if err != nil || amount <= 0 {
-		writeFault(w, r, faultNamed("invalid-amount"))
+		s.refuseFault(w, r, faultNamed("invalid-amount"))
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{
+	writeBody(w, http.StatusOK, map[string]any{
 		"id": op.ID, "name": op.Name, "currencyCode": op.Currency,
 		"fxRate": round5(new(big.Rat).Mul(amount.rat(), op.Rate)),
 	})
@@ -173,7 +173,7 @@ func (s *Simulator) listCommissions(w http.ResponseWriter, r *http.Request) {
 	for _, op := range s.catalogue.operators {
 		list = append(list, op.commissionView())
 	}
-	writeJSON(w, http.StatusOK, springPage(list, page, size))
+	writeBody(w, http.StatusOK, springPage(list, page, size))
 }
 
 func (s *Simulator) listCountries(w http.ResponseWriter, _ *http.Request) {
@@ -181,14 +181,14 @@ func (s *Simulator) listCountries(w http.ResponseWriter, _ *http.Request) {
 	for i := range countries {
 		list = append(list, countries[i].view())
 	}
-	writeJSON(w, http.StatusOK, list)
+	writeBody(w, http.StatusOK, list)
 }
 
 func (s *Simulator) getCountry(w http.ResponseWriter, r *http.Request) {
 	c := countryOf(r.PathValue("iso"))
 	if c == nil {
-		unsupportedCountry(w, r)
+		s.unsupportedCountry(w, r)
 		return
 	}
-	writeJSON(w, http.StatusOK, c.view())
+	writeBody(w, http.StatusOK, c.view())
 }

@@ -7,12 +7,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // operatorCall serves one call of the operator routes and skips the authentication in front of them.
 func operatorCall(t *testing.T, method, path, body string) (int, map[string]any, string) {
 	t.Helper()
-	s := &Simulator{catalogue: newCatalogue("USD")}
+	s := &Simulator{cfg: Config{Now: time.Now}, catalogue: newCatalogue("USD")}
 	handlers := map[string]http.HandlerFunc{
 		"GET /operators": s.listOperators, "GET /operators/commissions": s.listCommissions,
 		"GET /operators/{id}": s.getOperator, "GET /operators/{first}/{second}": s.operatorsOrCommission,

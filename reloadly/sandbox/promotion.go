@@ -34,30 +34,30 @@ func (s *Simulator) promotions(of func(*operator) bool) []map[string]any {
 
 func (s *Simulator) listPromotions(w http.ResponseWriter, r *http.Request) {
 	page, size := pageWindow(r, defaultPageSize)
-	writeJSON(w, http.StatusOK, springPage(s.promotions(func(*operator) bool { return true }), page, size))
+	writeBody(w, http.StatusOK, springPage(s.promotions(func(*operator) bool { return true }), page, size))
 }
 
 func (s *Simulator) getPromotion(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	list := s.promotions(func(op *operator) bool { return op.ID+promotionOffset == id })
 	if err != nil || len(list) == 0 {
-		writeFault(w, r, refuseWith(http.StatusNotFound, "PROMOTION_NOT_FOUND", "Promotion not found for given id"))
+		s.refuseFault(w, r, refuseWith(http.StatusNotFound, "PROMOTION_NOT_FOUND", "Promotion not found for given id"))
 		return
 	}
-	writeJSON(w, http.StatusOK, list[0])
+	writeBody(w, http.StatusOK, list[0])
 }
 
 func (s *Simulator) countryPromotions(w http.ResponseWriter, r *http.Request) {
 	iso := r.PathValue("iso")
 	if countryOf(iso) == nil {
-		unsupportedCountry(w, r)
+		s.unsupportedCountry(w, r)
 		return
 	}
-	writeJSON(w, http.StatusOK, s.promotions(func(op *operator) bool { return strings.EqualFold(op.Country, iso) }))
+	writeBody(w, http.StatusOK, s.promotions(func(op *operator) bool { return strings.EqualFold(op.Country, iso) }))
 }
 
 func (s *Simulator) operatorPromotions(w http.ResponseWriter, r *http.Request) {
 	if op := s.operatorOr503(w, r, r.PathValue("id")); op != nil {
-		writeJSON(w, http.StatusOK, s.promotions(func(o *operator) bool { return o == op }))
+		writeBody(w, http.StatusOK, s.promotions(func(o *operator) bool { return o == op }))
 	}
 }

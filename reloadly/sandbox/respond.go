@@ -3,38 +3,33 @@ package sandbox
 import (
 	"encoding/json"
 	"net/http"
-	"time"
 )
 
-// writeJSON answers with a JSON document.
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	text, err := json.Marshal(body)
+// refuse answers with Reloadly's error body; an empty code is null.
+func (s *Simulator) refuse(w http.ResponseWriter, r *http.Request, status int, code, message string) {
+	var c *string
+	if code != "" {
+		c = &code
+	}
+	s.refuseWith(w, r, status, c, message)
+}
+
+func (s *Simulator) refuseWith(w http.ResponseWriter, r *http.Request, status int, code *string, message string) {
+	writeBody(w, status, map[string]any{
+		"timeStamp": s.now().UTC().Format(dateLayout), "message": message, "path": r.URL.Path,
+		"errorCode": code, "infoLink": nil, "details": []any{},
+	})
+}
+
+func writeBody(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(text)
-}
-
-// writeError answers with Reloadly's error body; a nil code is null.
-func writeError(w http.ResponseWriter, r *http.Request, status int, code *string, message string) {
-	writeJSON(w, status, struct {
-		TimeStamp string  `json:"timeStamp"`
-		Message   string  `json:"message"`
-		Path      string  `json:"path"`
-		ErrorCode *string `json:"errorCode"`
-		InfoLink  *string `json:"infoLink"`
-		Details   []any   `json:"details"`
-	}{time.Now().UTC().Format(time.DateTime), message, r.URL.Path, code, nil, []any{}})
-}
-
-func writeFault(w http.ResponseWriter, r *http.Request, f *fault) {
-	for name, value := range f.Headers {
-		w.Header().Set(name, value)
-	}
-	writeError(w, r, f.Status, f.Code, f.Message)
+	_, _ = w.Write(b)
 }
 
 // capture takes an answer that a fault is going to spoil.

@@ -92,3 +92,31 @@ func TestIdentifierUsedAfter(t *testing.T) {
 		t.Errorf("%d paid", n)
 	}
 }
+
+func TestAsyncAndLaterFailure(t *testing.T) {
+	r := newRig(t, Config{})
+	r.call("POST", "/topups-async", topup("ok", "0503971821"))
+	r.call("POST", "/topups", topup("fails", "0503970032")) // PROCESSING, then FAILED
+	_, body := r.call("GET", "/topups/33469/status", "")
+	if body["status"] != statusProcessing || body["transaction"] != nil {
+		t.Errorf("early: %v", body)
+	}
+	r.pass(11 * time.Second)
+	_, body = r.call("GET", "/topups/33469/status", "")
+	if body["status"] != statusSuccessful || body["transaction"] == nil {
+		t.Errorf("late: %v", body)
+	}
+	_, body = r.call("GET", "/topups/33470/status", "")
+	if body["status"] != statusFailed {
+		t.Errorf("failed: %v", body)
+	}
+	if got := r.sim.Balance(); got != "809021.29103" || len(r.sim.Paid()) != 1 {
+		t.Errorf("balance %s, paid %v", got, r.sim.Paid())
+	}
+	if err := r.sim.Reverse(33469); err != nil {
+		t.Error(err)
+	}
+	if err := r.sim.Audit(); err != nil || r.sim.Balance() != "809811.69103" {
+		t.Errorf("%v, balance %s", err, r.sim.Balance())
+	}
+}
