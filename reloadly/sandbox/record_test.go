@@ -1,7 +1,9 @@
 package sandbox
 
 import (
+	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -115,6 +117,58 @@ func TestAsyncAndLaterFailure(t *testing.T) {
 	}
 	if err := r.sim.Reverse(33469); err != nil {
 		t.Error(err)
+	}
+	if err := r.sim.Audit(); err != nil || r.sim.Balance() != "809811.69103" {
+		t.Errorf("%v, balance %s", err, r.sim.Balance())
+	}
+}
+
+// Money moves in the order of the times it is due at, not of the executions.
+func TestChangesOfManyStatuses(t *testing.T) {
+	r := newRig(t, Config{})
+	faults := map[string]string{
+		"a": "successful-then-refunded", "b": "processing-failed", "c": "failed-then-successful", "d": "processing-refunded",
+	}
+	r.sim.Script(func(a Attempt) string { return faults[a.Identifier] })
+	for i, id := range []string{"a", "b", "c", "d", "e"} {
+		r.call("POST", "/topups", topup(id, fmt.Sprintf("050397182%d", i)))
+		r.pass(time.Second)
+	}
+	for _, c := range []struct {
+		after time.Duration
+		paid  []string
+	}{
+		{0, []string{"a", "b", "d", "e"}},
+		{4 * time.Second, []string{"a", "d", "e"}},
+		{2 * time.Second, []string{"a", "e"}},
+		{10*time.Minute - 11*time.Second, []string{"e"}},
+		{2 * time.Second, []string{"c", "e"}},
+	} {
+		r.pass(c.after)
+		var paid []string
+		for _, e := range r.sim.Paid() {
+			paid = append(paid, e.CustomIdentifier)
+		}
+		want := (mustMoney("809811.69103") - money(len(c.paid))*mustMoney("790.4")).String()
+		if got := r.sim.Balance(); !slices.Equal(paid, c.paid) || got != want {
+			t.Errorf("after %v more: paid %v, balance %s; want %v, %s", c.after, paid, got, c.paid, want)
+		}
+		if err := r.sim.Audit(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// An asynchronous top-up that the operator declines is PROCESSING first.
+func TestAsyncFailed(t *testing.T) {
+	r := newRig(t, Config{})
+	r.sim.Script(func(Attempt) string { return "failed" })
+	r.call("POST", "/topups-async", topup("a", "0503971821"))
+	for _, want := range []string{statusProcessing, statusFailed} {
+		if _, body := r.call("GET", "/topups/33469/status", ""); body["status"] != want {
+			t.Errorf("%v, want %s", body["status"], want)
+		}
+		r.pass(11 * time.Second)
 	}
 	if err := r.sim.Audit(); err != nil || r.sim.Balance() != "809811.69103" {
 		t.Errorf("%v, balance %s", err, r.sim.Balance())

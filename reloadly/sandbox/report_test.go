@@ -41,3 +41,18 @@ func TestReport(t *testing.T) {
 		t.Errorf("size %v", body["size"])
 	}
 }
+
+// With a delay the report is behind, while the status is known at once.
+func TestReportDelay(t *testing.T) {
+	r := newRig(t, Config{ReportDelay: time.Minute})
+	r.call("POST", "/topups", topup("a", "0503971821"))
+	for _, want := range []float64{0, 1} {
+		if _, body := r.call("GET", "/topups/reports/transactions?customIdentifier=a", ""); body["totalElements"] != want {
+			t.Errorf("%v found, want %v", body["totalElements"], want)
+		}
+		if _, body := r.call("GET", "/topups/33469/status", ""); body["status"] != statusSuccessful {
+			t.Errorf("status %v", body)
+		}
+		r.pass(time.Minute)
+	}
+}
