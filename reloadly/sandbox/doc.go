@@ -145,7 +145,7 @@
 //	GET  /sandbox/stats             {"posts","reads","executions","paid","overlaps","balance","currency",
 //	                                "faults":{"name":times met, …}}
 //	GET  /sandbox/faults            {"profile":"ambiguous","rates":{"drop-after":0.05},"reads":0.02}
-//	PUT  /sandbox/faults            takes and answers the same; what is left out is no fault
+//	PUT  /sandbox/faults            takes and answers the same, all three anew; without reads, the profile's
 //	POST /sandbox/refill            takes {"amount":"100"}, answers {"balance","currency"}
 //	PUT  /sandbox/balance           takes {"balance":"100"}, answers {"balance","currency"}
 //	POST /sandbox/reverse/{id}      makes a SUCCESSFUL transaction REFUNDED; 204
