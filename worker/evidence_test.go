@@ -205,3 +205,21 @@ func TestAdoptSaysWhatItCannotBook(t *testing.T) {
 		}
 	})
 }
+
+// A transaction FAILED and turns into a success while the job waits to be sent again:
+// nothing new is sent.
+func TestEndThatTurnsIntoASuccess(t *testing.T) {
+	bubble(t, sandbox.Config{}, func(w *world) {
+		w.faults("failed-then-successful")
+		defer w.run(w.worker("w1", nil))()
+		w.submit(job("a"))
+		if r := w.settled("a"); r.State != enqueue.Failed {
+			t.Fatal(r.State)
+		}
+		w.resend("a")
+		w.expect("a", enqueue.Succeeded, 1)
+		if w.sim.Posts() != 1 {
+			t.Errorf("%d POSTs", w.sim.Posts())
+		}
+	})
+}

@@ -16,6 +16,13 @@ local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 -- Large numbers would be written with an exponent.
 local function int(x) return string.format('%.0f', x) end
 
+-- named is the beginning of a value that Redis tells of itself.
+local function named(section, name)
+  local info = redis.call('INFO', section)
+  local _, last = string.find(info, name, 1, true)
+  return last and string.sub(info, last + 1, last + 12) or ''
+end
+
 -- incarnation names the Redis process that runs this script, and says until when
 -- it may have forgotten writes of the one before. It asks Redis itself, so that no
 -- script can run with the name of a process that is gone; epoch stands in for it
@@ -23,8 +30,7 @@ local function int(x) return string.format('%.0f', x) end
 local function incarnation()
   local inc = epoch
   if inc == '' then
-    inc = string.sub(string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or '', 1, 12)
-      .. string.sub(string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '', 1, 12)
+    inc = named('server', 'run_id:') .. named('replication', 'master_replid:')
   end
   local seen = redis.call('HMGET', INCARNATION, 'now', 'seen', 'first')
   if seen[1] == inc then

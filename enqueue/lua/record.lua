@@ -1,11 +1,10 @@
 -- The record of one job, for every script but submit.
 local inc, barrier = incarnation()
-local fields = {'s', 'v', 'i', 'n', 'am', 'su', 'cl', 'sn', 'sa', 'na', 'ca', 'nb', 'ex', 'hs', 'ht', 'r', 'g', 'tx', 'c', 'pf', 'au', 'e', 'ea', 'a', 'mx', 'op', 'ua', 'dx', 'hn', 'rf'}
-local R = {}
+local R = {} -- its fields by their names in record.go
 do
-  local values = redis.call('HMGET', J, unpack(fields))
-  for k, name in ipairs(fields) do
-    R[name] = values[k] or nil
+  local fields = redis.call('HGETALL', J)
+  for k = 1, #fields, 2 do
+    R[fields[k]] = fields[k + 1]
   end
 end
 local state = R.s
@@ -15,6 +14,8 @@ local function number(name) return tonumber(R[name] or 0) end
 local KEEP = 24 -- lines of a record's log
 local LETTER = {queued = 'q', sending = 's', processing = 'p', unknown = 'u', succeeded = 'S', failed = 'F', refunded = 'R', cancelled = 'C', needs_review = 'N'}
 local FINAL = {succeeded = true, failed = true, refunded = true, cancelled = true}
+-- What only an open job needs.
+local OPEN = {'cl', 'e', 'ea', 'sa', 'na', 'pf', 'au', 'hs', 'ht', 'i', 'mx', 'r', 'sw'}
 
 -- move writes one transition: the state, what changed with it (a list of names and
 -- values), a line of the log, the next action and the indexes. next_at 0: none.
@@ -22,12 +23,38 @@ local function move(to, why, next_at, set, del)
   version = version + 1
   local lines = number('hn') + 1 -- the version also counts what has no line
   local line = string.sub(int(now - number('ca')) .. ' ' .. (LETTER[state] or '-') .. LETTER[to] .. ' ' .. why .. ' ' .. who, 1, 64)
-  local h = {'s', to, 'v', version, 'ua', int(now), 'na', int(next_at), 'hn', lines, 'h' .. lines, line}
-  for _, x in ipairs(set or {}) do
+  local h = {'s', to, 'v', version, 'ua', int(now), 'hn', lines, 'h' .. lines, line}
+  local gone = {}
+  local tx = R.tx or ''
+  for k, x in ipairs(set or {}) do
     h[#h + 1] = x
+    if x == 'tx' and k % 2 == 1 then
+      tx = set[k + 1]
+    end
+  end
+  for _, names in ipairs({del or {}, FINAL[to] and OPEN or {}, {'h' .. (lines - KEEP)}}) do
+    for _, name in ipairs(names) do
+      if R[name] then
+        gone[#gone + 1] = name
+      end
+    end
+  end
+  if FINAL[to] then
+    h[#h + 1] = 'fa'
+    h[#h + 1] = int(now)
+  else
+    h[#h + 1] = 'na'
+    h[#h + 1] = int(next_at)
+    if FINAL[state] then
+      gone[#gone + 1] = 'fa'
+      redis.call('PERSIST', J)
+      redis.call('DEL', TOMB)
+    end
   end
   redis.call('HSET', J, unpack(h))
-  redis.call('HDEL', J, 'h' .. (lines - KEEP), unpack(del or {'h'}))
+  if #gone > 0 then
+    redis.call('HDEL', J, unpack(gone))
+  end
   if to == 'needs_review' then
     redis.call('ZADD', REVIEW, int(now), id)
   elseif state == 'needs_review' then
@@ -39,15 +66,8 @@ local function move(to, why, next_at, set, del)
     redis.call('ZREM', DUE, id)
   end
   if FINAL[to] then
-    redis.call('HSET', J, 'fa', int(now))
-    -- What only an open job needs.
-    redis.call('HDEL', J, 'cl', 'e', 'ea', 'sa', 'na', 'pf', 'au', 'hs', 'ht', 'i', 'mx', 'r', 'sw')
     redis.call('EXPIRE', J, retention)
-    redis.call('SET', TOMB, LETTER[to] .. (redis.call('HGET', J, 'tx') or ''), 'EX', memory)
-  elseif FINAL[state] then
-    redis.call('PERSIST', J)
-    redis.call('DEL', TOMB)
-    redis.call('HDEL', J, 'fa')
+    redis.call('SET', TOMB, LETTER[to] .. tx, 'EX', memory)
   end
   if FINAL[to] or to == 'needs_review' then
     redis.call('PUBLISH', 'topup:settled', id)
