@@ -39,13 +39,13 @@ func (s *bench) compare(where string, variants ...variant) map[string]float64 {
 		server := median(runs, func(m measure) float64 { return float64(m.redisCPU.Microseconds()) })
 		fmt.Fprintf(table, "%s\t%d\t%.0f\t%.0f\t%.0f\t%.0f µs\t%.0f µs\t\n",
 			v.name, v.jobs, medians[v.name], runs[0].rate, runs[len(runs)-1].rate, cpu, server)
-		s.ReportMetric(medians[v.name], v.name+"-jobs/s")
-		s.ReportMetric(cpu, v.name+"-µs-cpu/job")
+		s.metric(medians[v.name], v.name+"-jobs/s")
+		s.metric(cpu, v.name+"-µs-cpu/job")
 	}
 	_ = table.Flush() // into memory
 	ratio := medians["full"] / medians["naive"]
-	s.ReportMetric(ratio, "full/naive")
-	s.ReportMetric(0, "ns/op") // says nothing here
+	s.metric(ratio, "full/naive")
+	s.metric(0, "ns/op") // says nothing here
 	fmt.Fprintf(&out, "full / naive: %.3f", ratio)
 	if s.latency > 0 {
 		limit := float64(s.inFlight) / s.latency.Seconds()

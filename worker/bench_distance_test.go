@@ -13,7 +13,7 @@ import (
 func BenchmarkDistantRedis(b *testing.B) {
 	direct := realRedis(b, "--appendfsync", benchAOF)
 	distant := pool(b, delayProxy(b, direct.Options().Addr, time.Millisecond), 1000)
-	s := &bench{B: b, direct: direct, rdb: distant, inFlight: 1000, latency: 300 * time.Millisecond}
+	s := &bench{TB: b, direct: direct, rdb: distant, inFlight: 1000, latency: 300 * time.Millisecond}
 	best := time.Hour
 	for range 20 {
 		start := time.Now()

@@ -14,7 +14,7 @@ import (
 // at the provider, with an empty queue before it.
 func BenchmarkIdleLatency(b *testing.B) {
 	rdb := realRedis(b, "--appendfsync", benchAOF)
-	s := &bench{B: b, direct: rdb, rdb: rdb, inFlight: 100}
+	s := &bench{TB: b, direct: rdb, rdb: rdb, inFlight: 100}
 	arrived := make(chan time.Time, 1)
 	sim := s.simulator(func(r *http.Request) {
 		if r.URL.Path == "/topups" {

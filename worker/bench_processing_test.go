@@ -28,7 +28,7 @@ func BenchmarkProcessing(b *testing.B) {
 		jobs    int
 	}{{0, 4000}, {300 * time.Millisecond, 5000}} {
 		b.Run(fmt.Sprintf("latency=%dms", c.latency.Milliseconds()), func(b *testing.B) {
-			s := &bench{B: b, direct: rdb, rdb: pool(b, rdb.Options().Addr, 500), inFlight: 500, latency: c.latency}
+			s := &bench{TB: b, direct: rdb, rdb: pool(b, rdb.Options().Addr, 500), inFlight: 500, latency: c.latency}
 			s.compare("redis on loopback", variant{"bare", c.jobs, s.bare}, variant{"naive", c.jobs, s.naive}, variant{"full", c.jobs, s.full})
 		})
 	}
@@ -95,15 +95,7 @@ func (s *bench) full() measure {
 	s.flush()
 	producer := enqueue.NewClient(s.direct, enqueue.ClientConfig{})
 	defer func() { _ = producer.Close() }()
-	jobs := make([]enqueue.TopUp, s.jobs)
-	for i := range jobs {
-		jobs[i] = benchJob(i)
-	}
-	for _, a := range producer.TopUps(s.Context(), jobs) {
-		if a.Err != nil {
-			s.Fatal(a.Err)
-		}
-	}
+	jobs := s.submit(producer)
 	var count atomic.Int64
 	done := make(chan struct{})
 	sim := s.simulator(nil, func(r *http.Request) {

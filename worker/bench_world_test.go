@@ -24,7 +24,7 @@ const (
 
 // bench is one redis-server with its append-only file, and what one run needs.
 type bench struct {
-	*testing.B
+	testing.TB
 	direct   *redis.Client // for the producer, the counting and the cleaning
 	rdb      *redis.Client // for the worker; it can be further away
 	inFlight int
@@ -40,7 +40,7 @@ type measure struct {
 }
 
 // pool is a client with as many connections as cmd/topup gives a worker.
-func pool(b *testing.B, addr string, inFlight int) *redis.Client {
+func pool(b testing.TB, addr string, inFlight int) *redis.Client {
 	rdb := redis.NewClient(&redis.Options{Addr: addr, PoolSize: inFlight + 20})
 	b.Cleanup(func() { _ = rdb.Close() })
 	return rdb
@@ -72,6 +72,27 @@ func (s *bench) wait(done <-chan struct{}, queue string) {
 func (s *bench) flush() {
 	if err := s.direct.FlushAll(s.Context()).Err(); err != nil {
 		s.Fatal(err)
+	}
+}
+
+// submit puts all jobs into the ledger and the queue.
+func (s *bench) submit(producer *enqueue.Client) []enqueue.TopUp {
+	jobs := make([]enqueue.TopUp, s.jobs)
+	for i := range jobs {
+		jobs[i] = benchJob(i)
+	}
+	for _, a := range producer.TopUps(s.Context(), jobs) {
+		if a.Err != nil {
+			s.Fatal(a.Err)
+		}
+	}
+	return jobs
+}
+
+// metric reports a figure where the run is a benchmark's.
+func (s *bench) metric(value float64, unit string) {
+	if b, ok := s.TB.(*testing.B); ok {
+		b.ReportMetric(value, unit)
 	}
 }
 
