@@ -48,6 +48,8 @@ func (s *bench) naive() measure {
 		body, err := json.Marshal(map[string]any{
 			"operatorId": j.OperatorID, "amount": json.Number(j.Amount.String()), "useLocalAmount": false, "customIdentifier": j.ID,
 			"recipientPhone": map[string]string{"countryCode": j.RecipientPhone.CountryCode, "number": j.RecipientPhone.Number},
+			"recipientEmail": j.RecipientEmail,
+			"senderPhone":    map[string]string{"countryCode": j.SenderPhone.CountryCode, "number": j.SenderPhone.Number},
 		})
 		if err != nil {
 			s.Fatal(err)

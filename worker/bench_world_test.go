@@ -132,10 +132,12 @@ func (s *bench) paid(sim *simServer) {
 	}
 }
 
-// benchJob is a job to a number of its own.
+// benchJob is the quick start's top-up to a number of its own.
 func benchJob(i int) enqueue.TopUp {
 	j := job("bench-" + strconv.Itoa(i))
 	j.RecipientPhone.Number = strconv.Itoa(501_000_000 + i)
+	j.RecipientEmail = "jeanb@reloadly.com"
+	j.SenderPhone = enqueue.Phone{CountryCode: "CA", Number: "11231231231"}
 	return j
 }
 
