@@ -21,9 +21,9 @@ test: redis
 lint:
 	go run $(GOLANGCI) run ./...
 
-## bench: jobs/s and latency on a redis-server that the benchmark starts itself
+## bench: jobs/s, latency and memory on redis-servers that the benchmarks start themselves; some minutes
 bench: redis
-	go test -run '^$$' -bench . -benchtime 1x ./...
+	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./enqueue ./reloadly ./worker
 
 # Some tests show what miniredis cannot: persistence, kills, restarts.
 redis:

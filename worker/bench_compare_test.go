@@ -29,14 +29,15 @@ func (s *bench) compare(where string, variants ...variant) map[string]float64 {
 	fmt.Fprintf(&out, "\n%s, appendfsync %s, %v simulated, %d in flight, %d rounds, GOMAXPROCS %d\n",
 		where, benchAOF, s.latency, s.inFlight, benchRounds, runtime.GOMAXPROCS(0))
 	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "\tjobs\tjobs/s\tmin\tmax\tCPU/job\tredis CPU/job\t")
-	medians := map[string]float64{}
+	fmt.Fprintln(table, "\tjobs\tjobs/s\tmin\tmax\tCPU/job with simulator\tredis CPU/job\t")
+	medians, used := map[string]float64{}, map[string]float64{}
 	for _, v := range variants {
 		runs := all[v.name]
 		medians[v.name] = median(runs, func(m measure) float64 { return m.rate })
 		slices.SortFunc(runs, func(a, b measure) int { return int(a.rate - b.rate) })
 		cpu := median(runs, func(m measure) float64 { return float64(m.cpu.Microseconds()) })
 		server := median(runs, func(m measure) float64 { return float64(m.redisCPU.Microseconds()) })
+		used[v.name] = cpu + server
 		fmt.Fprintf(table, "%s\t%d\t%.0f\t%.0f\t%.0f\t%.0f µs\t%.0f µs\t\n",
 			v.name, v.jobs, medians[v.name], runs[0].rate, runs[len(runs)-1].rate, cpu, server)
 		s.metric(medians[v.name], v.name+"-jobs/s")
@@ -46,7 +47,7 @@ func (s *bench) compare(where string, variants ...variant) map[string]float64 {
 	ratio := medians["full"] / medians["naive"]
 	s.metric(ratio, "full/naive")
 	s.metric(0, "ns/op") // says nothing here
-	fmt.Fprintf(&out, "full / naive: %.3f", ratio)
+	fmt.Fprintf(&out, "full / naive: %.3f, CPU of all processes %.2f", ratio, used["full"]/used["naive"])
 	if s.latency > 0 {
 		limit := float64(s.inFlight) / s.latency.Seconds()
 		fmt.Fprintf(&out, "; of in flight ÷ latency = %.0f: naive %.2f, full %.2f", limit, medians["naive"]/limit, medians["full"]/limit)
