@@ -136,7 +136,7 @@ func (s *bench) startFull(sim *simServer) (stop func()) {
 		s.Fatal(err)
 	}
 	made, err := worker.New(worker.Config{
-		Redis: s.rdb, Reloadly: client, InFlight: s.inFlight, Spacing: -1,
+		Redis: s.rdb, Reloadly: client, InFlight: s.inFlight, Spacing: -1, Latency: max(s.latency, time.Millisecond),
 	})
 	if err != nil {
 		s.Fatal(err)

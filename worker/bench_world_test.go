@@ -14,6 +14,7 @@ import (
 
 	"example.com/topup/enqueue"
 	"example.com/topup/reloadly/sandbox"
+	"example.com/topup/worker"
 )
 
 const (
@@ -41,7 +42,9 @@ type measure struct {
 
 // pool is a client with as many connections as cmd/topup gives a worker.
 func pool(b testing.TB, addr string, inFlight int) *redis.Client {
-	rdb := redis.NewClient(&redis.Options{Addr: addr, PoolSize: inFlight + 20})
+	options := &redis.Options{Addr: addr}
+	worker.SizePool(options, inFlight)
+	rdb := redis.NewClient(options)
 	b.Cleanup(func() { _ = rdb.Close() })
 	return rdb
 }

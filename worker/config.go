@@ -28,8 +28,8 @@ type Config struct {
 	Servers int
 	// Latency is what one POST is expected to take, for that rule. Defaults to 300 ms.
 	Latency time.Duration
-	// Poll is how often an empty queue of single jobs is asked; the one of campaigns
-	// ten times less often. Defaults to 10 ms.
+	// Poll is how often an empty queue of single jobs is asked; those of
+	// campaigns and follow-ups ten times less often. Defaults to 10 ms.
 	Poll time.Duration
 	// Async sends by POST /topups-async. Defaults to POST /topups.
 	Async bool

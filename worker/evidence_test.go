@@ -57,8 +57,8 @@ func TestEndThatWasNotBooked(t *testing.T) {
 	})
 }
 
-// impatient leaves an open fate to a person after an hour: a virtual day takes too long.
-func impatient(c *worker.Config) { c.Ledger.Patience = time.Hour }
+// impatient leaves an open fate to a person after 20 minutes: a virtual day takes too long.
+func impatient(c *worker.Config) { c.Ledger.Patience = 20 * time.Minute }
 
 // resend is the decision of a person, and its wake-up is left to the sweeper.
 func (w *world) resend(id string) {
@@ -108,7 +108,7 @@ func TestResendFindsTheOpenTransaction(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.resend("a")
-		time.Sleep(45 * time.Minute)
+		time.Sleep(35 * time.Minute)
 		r := must(w.ledger().Load(context.Background(), "a"))
 		if r.State != enqueue.Processing || r.Generation != 0 || w.sim.Posts() != 1 {
 			t.Errorf("%s, generation %d, %d POSTs", r.State, r.Generation, w.sim.Posts())
@@ -121,7 +121,7 @@ func TestLongHoldIsNotAnOpenFate(t *testing.T) {
 	bubble(t, sandbox.Config{Balance: "1 NGN"}, func(w *world) {
 		stop := w.run(w.worker("w1", impatient))
 		w.submit(job("a"))
-		time.Sleep(90 * time.Minute)
+		time.Sleep(30 * time.Minute)
 		stop()
 		if err := w.sim.Refill("100000"); err != nil {
 			t.Fatal(err)
@@ -162,7 +162,7 @@ func TestProviderClockThatStandsStill(t *testing.T) {
 		w.submit(job("a"))
 		w.expect("a", enqueue.NeedsReview, 0)
 		if reads > 15 {
-			t.Errorf("%d look-ups in an hour", reads)
+			t.Errorf("%d look-ups in 20 minutes", reads)
 		}
 	})
 }

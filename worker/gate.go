@@ -132,6 +132,12 @@ func (g *Gate) pass(ctx context.Context, p *pass) (*Wait, error) {
 	return nil, err
 }
 
+// Held is why the job may not go any more, or nil. It asks nobody.
+func (g *Gate) Held(r *enqueue.Record) *Wait {
+	_, wait := g.held(r)
+	return wait
+}
+
 // held is why the job may not go, from memory alone; or the open breaker that the
 // job may be the one to try.
 func (g *Gate) held(r *enqueue.Record) (trial *Hold, wait *Wait) {

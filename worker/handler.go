@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -76,17 +77,14 @@ func (w *Worker) attempt(ctx context.Context, r *enqueue.Record, version int64) 
 			return w.notReady(ctx, r, refusal)
 		}
 	}
-	select {
-	case w.slots <- struct{}{}:
-		defer func() { <-w.slots }()
-	case <-w.ending:
-	case <-ctx.Done():
-		return ctx.Err()
+	leave, err := w.enter(ctx)
+	if err != nil {
+		return err
 	}
-	select {
-	case <-w.ending: // another worker sends it
-		return comeBack{w.cfg.scaled(time.Second)}
-	default:
+	defer leave()
+	if wait := w.gate.Held(r); wait != nil { // a hold may have come while the job waited for its turn
+		answer, err := w.ledger.Wait(ctx, r, wait.Reason, wait.Delay, wait.Held)
+		return w.follow(ctx, r.TopUp.ID, answer, err)
 	}
 
 	claim, asked := enqueue.NewClaim(), time.Now()
@@ -116,12 +114,33 @@ func (w *Worker) attempt(ctx context.Context, r *enqueue.Record, version int64) 
 	sent = o.Kind == enqueue.KindUnknown || o.Transaction != nil
 	r.TopUp.OperatorID = operatorID // for the operator's breaker, also where it was detected
 	w.tellGate(ctx, r, o)
+	leave() // the answer is booked while the next POST is under way
 	if o.Reason == enqueue.RecentlyRecharged {
 		if found := w.ownSuccess(ctx, r); found != nil {
 			o = *found
 		}
 	}
 	return w.book(ctx, r, o)
+}
+
+// enter waits for one of the process's POSTs to end, or for the end of the process.
+// leave may be called more than once.
+func (w *Worker) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case w.slots <- struct{}{}:
+	case <-w.ending:
+		return nil, comeBack{w.cfg.scaled(time.Second)} // another worker sends it
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	leave = sync.OnceFunc(func() { <-w.slots })
+	select {
+	case <-w.ending:
+		leave()
+		return nil, comeBack{w.cfg.scaled(time.Second)}
+	default:
+		return leave, nil
+	}
 }
 
 // post is the one POST of a permission. asked is the moment before the claim: the
@@ -161,7 +180,8 @@ func (w *Worker) notReady(ctx context.Context, r *enqueue.Record, cause error) e
 			reason, held = enqueue.Account, true
 			w.hold(ctx, "account", reason, e.Code)
 		case reloadly.RateLimited:
-			reason, delay = enqueue.RateLimited, max(delay, e.RetryAfter)
+			reason, delay = enqueue.RateLimited, w.rateDelay(e)
+			w.gate.Pause(ctx, delay)
 		}
 	}
 	w.log.WarnContext(ctx, "not ready to send", "job", r.TopUp.ID, "reason", reason, "error", cause)

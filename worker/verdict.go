@@ -26,6 +26,8 @@ func (w *Worker) verdict(r *enqueue.Record, t *reloadly.Transaction, err error) 
 		switch e.Advice {
 		case reloadly.HoldAccount:
 			o.Kind, o.Reason = enqueue.KindHeld, enqueue.Account
+		case reloadly.RateLimited: // of the token
+			o.Reason, o.Delay = enqueue.RateLimited, w.rateDelay(e)
 		case reloadly.GiveUp: // it would be refused before it is sent each time
 			o.Kind, o.Reason = enqueue.KindFailed, ""
 		default:
@@ -38,7 +40,7 @@ func (w *Worker) verdict(r *enqueue.Record, t *reloadly.Transaction, err error) 
 			o.Kind, o.Reason = enqueue.KindRetry, enqueue.OperatorUnavailable
 		case reloadly.RateLimited:
 			o.Kind, o.Reason, o.GiveBack = enqueue.KindRetry, enqueue.RateLimited, true
-			o.Delay = max(e.RetryAfter, w.cfg.scaled(time.Second))
+			o.Delay = w.rateDelay(e)
 		case reloadly.WaitRecharge:
 			o.Kind, o.Reason, o.Delay = enqueue.KindRetry, enqueue.RecentlyRecharged, w.cfg.scaled(130*time.Second)
 		case reloadly.HoldAccount:
@@ -56,6 +58,11 @@ func (w *Worker) verdict(r *enqueue.Record, t *reloadly.Transaction, err error) 
 		o.Kind, o.Delay = enqueue.KindUnknown, w.lookupDelay(0)
 	}
 	return o
+}
+
+// rateDelay is how long a 429 asks to be left alone.
+func (w *Worker) rateDelay(e *reloadly.Error) time.Duration {
+	return max(e.RetryAfter, w.cfg.scaled(time.Second))
 }
 
 // evidence is what a transaction says of its job. A status that is not known is

@@ -54,8 +54,14 @@ var refusals = map[reloadly.Advice]booked{
 // notSent is what happened before the first byte: safe to send again, and no send
 // is counted.
 func notSent(advice reloadly.Advice) booked {
-	if advice == reloadly.HoldAccount { // the credentials are refused
+	switch advice {
+	case reloadly.HoldAccount: // the credentials are refused
 		return expected(enqueue.KindHeld, enqueue.Account, true, anyDelay)
+	case reloadly.GiveUp: // our own client refuses the request, and would each time
+		return expected(enqueue.KindFailed, "", true, anyDelay)
+	case reloadly.RateLimited: // the token's 429 stops the fleet as any other does
+		return expected(enqueue.KindRetry, enqueue.RateLimited, true, [2]time.Duration{7 * time.Second, 7 * time.Second})
+	default:
 	}
 	return expected(enqueue.KindRetry, enqueue.Backoff, true, jitter)
 }
@@ -83,9 +89,6 @@ func TestVerdictOfEveryError(t *testing.T) {
 	newAdvice, newOutcome := reloadly.Advice(99), reloadly.Outcome(99)
 	for _, outcome := range []reloadly.Outcome{reloadly.Unknown, reloadly.NotSent, reloadly.Refused, newOutcome} {
 		for _, advice := range append([]reloadly.Advice{newAdvice}, advices...) {
-			if outcome == reloadly.NotSent && advice == reloadly.GiveUp {
-				continue // a request that our own client refuses can never succeed: to be failed
-			}
 			t.Run(fmt.Sprintf("%s_%d/%s_%d", outcome, outcome, advice, advice), func(t *testing.T) {
 				want := unknownEnd
 				switch outcome {

@@ -13,6 +13,7 @@ import (
 	"github.com/govalues/decimal"
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 	"golang.org/x/sync/errgroup"
 
 	"example.com/topup/enqueue"
@@ -105,9 +106,13 @@ func ownClient(rdb redis.UniversalClient) (redis.UniversalClient, func()) {
 	var own redis.UniversalClient
 	switch c := rdb.(type) {
 	case *redis.Client:
-		own = redis.NewClient(c.Options())
+		options := *c.Options()
+		options.PushNotificationProcessor, options.MaintNotificationsConfig = nil, fresh(options.MaintNotificationsConfig)
+		own = redis.NewClient(&options)
 	case *redis.ClusterClient:
-		own = redis.NewClusterClient(c.Options())
+		options := *c.Options()
+		options.MaintNotificationsConfig = fresh(options.MaintNotificationsConfig)
+		own = redis.NewClusterClient(&options)
 	default:
 		return rdb, func() {}
 	}
@@ -115,13 +120,29 @@ func ownClient(rdb redis.UniversalClient) (redis.UniversalClient, func()) {
 	return own, func() { _ = own.Close() } // nothing is left to lose
 }
 
-// servers are those for single jobs and follow-ups, where follow-ups never wait
-// behind a campaign, and those for campaigns. An asynq server dequeues one task a
-// round trip, so a distant Redis needs several.
+// SizePool sets what a worker's connections to Redis cost: a job uses one for a
+// few round trips alone, and what it reads and writes is short.
+func SizePool(o *redis.Options, inFlight int) {
+	o.PoolSize = max(32, inFlight/8)
+	o.ReadBufferSize, o.WriteBufferSize = 8<<10, 8<<10
+}
+
+// fresh is a copy without what the client of the original has filled in.
+func fresh(cfg *maintnotifications.Config) *maintnotifications.Config {
+	if cfg == nil {
+		return nil
+	}
+	return &maintnotifications.Config{Mode: cfg.Mode}
+}
+
+// servers are those for single jobs, for campaigns and for follow-ups, so that none
+// waits behind another. An asynq server asks for one task of one queue a round trip,
+// so a distant Redis needs several for each. Together those of a kind take in twice as many
+// tasks as POSTs can be under way: one stands ready for each that ends.
 func (w *Worker) servers(ctx context.Context, rdb redis.UniversalClient) []*asynq.Server {
 	count := cmp.Or(w.cfg.Servers, w.serverCount(ctx))
 	base := asynq.Config{
-		Concurrency:              max(1, (w.cfg.InFlight+count-1)/count),
+		Concurrency:              max(1, (2*w.cfg.InFlight+count-1)/count),
 		DelayedTaskCheckInterval: time.Second,
 		ShutdownTimeout:          w.cfg.ShutdownTimeout,
 		Logger:                   queueLog{w.log},
@@ -138,14 +159,15 @@ func (w *Worker) servers(ctx context.Context, rdb redis.UniversalClient) []*asyn
 			return !errors.As(err, &later)
 		},
 	}
-	single, bulk := base, base
-	single.Queues, single.StrictPriority = map[string]int{enqueue.QueueFollowups: 2, enqueue.QueueTopUps: 1}, true
-	single.TaskCheckInterval = w.cfg.Poll
-	bulk.Queues = map[string]int{enqueue.QueueCampaigns: 1}
-	bulk.TaskCheckInterval = 10 * w.cfg.Poll
 	var servers []*asynq.Server
-	for range count {
-		servers = append(servers, asynq.NewServerFromRedisClient(rdb, single), asynq.NewServerFromRedisClient(rdb, bulk))
+	for queue, poll := range map[string]time.Duration{
+		enqueue.QueueTopUps: w.cfg.Poll, enqueue.QueueCampaigns: 10 * w.cfg.Poll, enqueue.QueueFollowups: 10 * w.cfg.Poll,
+	} {
+		kind := base
+		kind.Queues, kind.TaskCheckInterval = map[string]int{queue: 1}, poll
+		for range count {
+			servers = append(servers, asynq.NewServerFromRedisClient(rdb, kind))
+		}
 	}
 	return servers
 }

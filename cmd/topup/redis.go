@@ -9,6 +9,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+
+	"example.com/topup/worker"
 )
 
 // opened is a Redis that answered.
@@ -44,8 +46,7 @@ func openRedis(ctx context.Context, s Settings) (*opened, error) {
 		}
 		options.Password = s.RedisPassword
 	}
-	// Each POST under way may ask Redis something; a worker must not wait for a connection.
-	options.PoolSize = max(20, s.InFlight+20)
+	worker.SizePool(options, s.InFlight)
 	rdb := redis.NewClient(options)
 	o := &opened{rdb: rdb, url: redactURL(options), close: func() {
 		_ = rdb.Close() // nothing is left to lose
