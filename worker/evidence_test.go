@@ -108,7 +108,7 @@ func TestResendFindsTheOpenTransaction(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.resend("a")
-		time.Sleep(35 * time.Minute)
+		time.Sleep(15 * time.Minute)
 		r := must(w.ledger().Load(context.Background(), "a"))
 		if r.State != enqueue.Processing || r.Generation != 0 || w.sim.Posts() != 1 {
 			t.Errorf("%s, generation %d, %d POSTs", r.State, r.Generation, w.sim.Posts())
