@@ -167,8 +167,11 @@ func decodeRecord(id string, fields map[string]string) (*Record, error) {
 			Expires:        d.time(fieldExpires),
 		},
 	}
-	if r.UpdatedAt.IsZero() {
+	if r.UpdatedAt.IsZero() { // it has ended, or nothing has happened yet
 		r.UpdatedAt = r.CreatedAt
+		if !r.FinishedAt.IsZero() {
+			r.UpdatedAt = r.FinishedAt
+		}
 	}
 	if original, ok := fields[fieldID]; ok {
 		r.TopUp.ID = original

@@ -15,21 +15,29 @@ local KEEP = 24 -- lines of a record's log
 local LETTER = {queued = 'q', sending = 's', processing = 'p', unknown = 'u', succeeded = 'S', failed = 'F', refunded = 'R', cancelled = 'C', needs_review = 'N'}
 local FINAL = {succeeded = true, failed = true, refunded = true, cancelled = true}
 -- What only an open job needs.
-local OPEN = {'cl', 'e', 'ea', 'sa', 'na', 'pf', 'au', 'hs', 'ht', 'i', 'mx', 'r', 'sw'}
+local OPEN = {'cl', 'e', 'ea', 'sa', 'na', 'pf', 'au', 'hs', 'ht', 'hn', 'i', 'mx', 'r', 'sw', 'ua'}
 
 -- move writes one transition: the state, what changed with it (a list of names and
--- values), a line of the log, the next action and the indexes. next_at 0: none.
+-- values; an empty one is none), a line of the log, the next action and the indexes.
+-- next_at 0: none.
 local function move(to, why, next_at, set, del)
   version = version + 1
-  local lines = number('hn') + 1 -- the version also counts what has no line
+  local lines = R.hn and number('hn') + 1 or version -- the version also counts what has no line
   local line = string.sub(int(now - number('ca')) .. ' ' .. (LETTER[state] or '-') .. LETTER[to] .. ' ' .. why .. ' ' .. who, 1, 64)
-  local h = {'s', to, 'v', version, 'ua', int(now), 'hn', lines, 'h' .. lines, line}
+  local h = {'s', to, 'v', version, 'h' .. lines, line}
   local gone = {}
   local tx = R.tx or ''
-  for k, x in ipairs(set or {}) do
-    h[#h + 1] = x
-    if x == 'tx' and k % 2 == 1 then
-      tx = set[k + 1]
+  set = set or {}
+  for k = 1, #set, 2 do
+    local name, value = set[k], set[k + 1]
+    if value ~= '' then
+      h[#h + 1] = name
+      h[#h + 1] = value
+    elseif R[name] then
+      gone[#gone + 1] = name
+    end
+    if name == 'tx' then
+      tx = value
     end
   end
   for _, names in ipairs({del or {}, FINAL[to] and OPEN or {}, {'h' .. (lines - KEEP)}}) do
@@ -43,8 +51,9 @@ local function move(to, why, next_at, set, del)
     h[#h + 1] = 'fa'
     h[#h + 1] = int(now)
   else
-    h[#h + 1] = 'na'
-    h[#h + 1] = int(next_at)
+    for _, x in ipairs({'ua', int(now), 'na', int(next_at), 'hn', lines}) do
+      h[#h + 1] = x
+    end
     if FINAL[state] then
       gone[#gone + 1] = 'fa'
       redis.call('PERSIST', J)
