@@ -1,14 +1,10 @@
--- The part that every script of one job begins with. KEYS: 1 record, 2 due,
--- 3 incarnation, 4 tomb, 5 review. ARGV: see Ledger.call; the script's own
--- arguments are A[1], A[2], …
+-- The part that every script begins with. KEYS: 1 record, 2 due, 3 incarnation,
+-- 4 tomb, 5 review. ARGV: OWN of Ledger.arguments, then the script's own.
 local J, DUE, INCARNATION, TOMB, REVIEW = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, epoch, known, who = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local settle, retention, memory = tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local lifetime, max_sends, grace = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local A = {}
-for k = 11, #ARGV do -- unpack would not take the thousands of a bulk submission
-  A[k - 10] = ARGV[k]
-end
+local OWN = 10
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)

@@ -1,5 +1,7 @@
--- The record of one job, for every script but submit.
+-- The record of one job, for every script but submit. The script's own arguments are
+-- A[1], A[2], …
 local inc, barrier = incarnation()
+local A = {unpack(ARGV, OWN + 1)}
 local R = {} -- its fields by their names in record.go
 do
   local fields = redis.call('HGETALL', J)

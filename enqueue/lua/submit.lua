@@ -1,5 +1,5 @@
 -- submit accepts jobs of one shard. KEYS: 1 unused, 2 due, 3 incarnation, then
--- record and tomb of each job. A: per job the id, the time before which it is not
+-- record and tomb of each job. Its own arguments: per job the id, the time before which it is not
 -- sent (or 0), the number of its fields and values, and these.
 -- Answers per job: {'created', now} or {'exists', the record} or {'gone', the tomb}.
 local inc, barrier = incarnation()
@@ -10,16 +10,17 @@ if now < barrier then
 end
 local out = {inc}
 local due = {}
-local a, k = 1, 6
-while a <= #A do
-  local job, not_before, count = A[a], tonumber(A[a + 1]), tonumber(A[a + 2])
+local at = int(now)
+local a, k = OWN + 1, 6
+while a <= #ARGV do
+  local job, not_before, count = ARGV[a], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
   local record, tomb = KEYS[k], KEYS[k + 1]
   if redis.call('EXISTS', record, tomb) == 0 then
-    local na = math.max(now, not_before)
-    redis.call('HSET', record, 's', 'queued', 'v', 1, 'i', born, 'ca', int(now), 'na', int(na), unpack(A, a + 3, a + 2 + count))
-    due[#due + 1] = int(na + grace)
+    local na = not_before > now and int(not_before) or at
+    redis.call('HSET', record, 's', 'queued', 'v', '1', 'i', born, 'ca', at, 'na', na, unpack(ARGV, a + 3, a + 2 + count))
+    due[#due + 1] = int(tonumber(na) + grace)
     due[#due + 1] = job
-    out[#out + 1] = {'created', int(now)}
+    out[#out + 1] = {'created', at}
   elseif redis.call('EXISTS', record) == 1 then
     out[#out + 1] = {'exists', redis.call('HGETALL', record)}
   else
