@@ -58,12 +58,16 @@ func (c *Client) TopUpAsync(ctx context.Context, r TopUpRequest, opts ...CallOpt
 	return t, err
 }
 
+// send makes the one attempt of a payment. It is a variable only so that
+// worker/chaostest can show what a second one does.
+var send = (*Client).authorized
+
 func (c *Client) pay(ctx context.Context, op, path string, r TopUpRequest, opts []CallOption) (*Transaction, error) {
 	if err := r.check(); err != nil {
 		return nil, invalidRequest(op, "%s", err)
 	}
 	var t Transaction
-	e := c.authorized(ctx, call{
+	e := send(c, ctx, call{
 		op: op, method: http.MethodPost, url: c.cfg.APIURL + path, accept: apiAccept,
 		body: bodyOf(r.wire()), pays: true, permission: newPermission(c.cfg.Now(), opts),
 		timeout: c.cfg.PostTimeout, limit: maxPostAnswer,

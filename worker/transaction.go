@@ -50,11 +50,15 @@ func amount(a reloadly.Amount) *string {
 	return &s
 }
 
+// identifier is the one of a job's next send. It is a variable only so that
+// worker/chaostest can show what happens without it.
+var identifier = (*enqueue.Record).Identifier
+
 // request is what is sent for a job.
 func request(r *enqueue.Record, operatorID int64) reloadly.TopUpRequest {
 	return reloadly.TopUpRequest{
 		OperatorID: operatorID, Amount: r.TopUp.Amount, UseLocalAmount: r.TopUp.UseLocalAmount,
-		CustomIdentifier: r.Identifier(),
+		CustomIdentifier: identifier(r),
 		RecipientPhone:   phone(r.TopUp.RecipientPhone), RecipientEmail: r.TopUp.RecipientEmail,
 		SenderPhone: phone(r.TopUp.SenderPhone),
 	}

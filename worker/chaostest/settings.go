@@ -1,0 +1,80 @@
+package main
+
+import (
+	"time"
+
+	"example.com/topup/enqueue"
+	"example.com/topup/worker"
+)
+
+// settings say how large a run is. What happens when is drawn from the seed.
+type settings struct {
+	Seed     uint64
+	Jobs     int
+	Workers  int
+	Duration time.Duration // of the trouble; the drain comes after it
+	Drain    time.Duration // at most
+	Scale    float64
+	InFlight int // POSTs under way in one worker
+
+	Kills      int // worker: SIGKILL
+	Ends       int // worker: SIGTERM
+	Stops      int // worker: SIGSTOP for longer than the settle time
+	RedisKills int // SIGKILL of Redis, nothing taken away
+	Rollbacks  int // half of them cut the file's tail, half put an old copy back
+	Mischief   int // asynq's keys deleted, clients thrown out, memory full, links disturbed
+
+	AppendOnly bool // off is a negative control
+	LateReport bool // the report shows a top-up only long after the settle time
+	Control    string
+	ReviewMost float64 // the share of jobs that may need a person
+	Keep       bool    // keep the directory of a run that passed
+}
+
+// The sizes of runs.
+func shortRun() settings {
+	return settings{
+		Jobs: 250, Workers: 3, Duration: 20 * time.Second, Drain: 100 * time.Second, Scale: 1.0 / 200, InFlight: 32,
+		Kills: 10, Ends: 2, Stops: 1, RedisKills: 1, Rollbacks: 1, Mischief: 4, AppendOnly: true, ReviewMost: 0.01,
+	}
+}
+
+func fullRun() settings {
+	return settings{
+		Jobs: 2000, Workers: 4, Duration: 240 * time.Second, Drain: 150 * time.Second, Scale: 1.0 / 200, InFlight: 32,
+		Kills: 100, Ends: 15, Stops: 6, RedisKills: 10, Rollbacks: 6, Mischief: 24, AppendOnly: true, ReviewMost: 0.01,
+	}
+}
+
+func longRun() settings {
+	s := fullRun()
+	s.Jobs, s.Duration = 10000, 1200*time.Second
+	s.Kills, s.Ends, s.Stops, s.RedisKills, s.Rollbacks, s.Mischief = 500, 75, 30, 50, 30, 120
+	return s
+}
+
+// scaled is one of the design's durations in the time of the run.
+func (s settings) scaled(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * s.Scale)
+}
+
+// ledger is how the producers' ledger judges time: as the workers' does.
+func (s settings) ledger() enqueue.LedgerConfig {
+	return worker.ScaleLedger(enqueue.LedgerConfig{Who: "producer"}, s.Scale)
+}
+
+func (s settings) settle() time.Duration { return s.ledger().Settle }
+
+func (s settings) postTimeout() time.Duration { return s.ledger().PostTimeout }
+
+// late is how long after its client has gone a top-up can still be executed, and
+// reportDelay how long after that the report shows it: together well inside the
+// settle time, which begins with the permission to send.
+func (s settings) late() time.Duration { return s.settle() * 4 / 10 }
+
+func (s settings) reportDelay() time.Duration {
+	if s.LateReport {
+		return 4 * s.settle()
+	}
+	return s.settle() * 2 / 10
+}
