@@ -209,11 +209,44 @@ func (s *Sweeper) taskState(ctx context.Context, queue, taskID string) (string, 
 			return taskOrphaned, nil
 		}
 		return taskWaits, nil
-	case state.Val() == "pending", state.Val() == "scheduled", state.Val() == "retry":
+	case state.Val() == "scheduled", state.Val() == "retry":
+		// A task that says so and is in no such set would wait for ever.
+		err := s.rdb.ZScore(ctx, prefix+state.Val(), taskID).Err()
+		if errors.Is(err, redis.Nil) {
+			return taskOrphaned, nil
+		} else if err != nil {
+			return "", fmt.Errorf("sweeper: read task %s of queue %s: %w", taskID, queue, err)
+		}
 		return taskWaits, nil
+	case state.Val() == "pending":
+		return s.pendingState(ctx, prefix, taskID)
 	default:
 		return state.Val(), nil
 	}
+}
+
+// pendingState tells a task that waits in its queue's list from one that only says so.
+// The list is not searched, which may be a million long: it is first in, first out,
+// so what became pending before its oldest task is not in it.
+func (s *Sweeper) pendingState(ctx context.Context, prefix, taskID string) (string, error) {
+	oldest, err := s.rdb.LIndex(ctx, prefix+"pending", -1).Result()
+	if errors.Is(err, redis.Nil) {
+		return taskOrphaned, nil
+	} else if err != nil {
+		return "", fmt.Errorf("sweeper: read the oldest of %spending: %w", prefix, err)
+	}
+	pipe := s.rdb.Pipeline()
+	ours := pipe.HGet(ctx, prefix+"t:"+taskID, "pending_since")
+	theirs := pipe.HGet(ctx, prefix+"t:"+oldest, "pending_since")
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return "", fmt.Errorf("sweeper: read task %s of %spending: %w", taskID, prefix, err)
+	}
+	since, err := ours.Int64()
+	first, err2 := theirs.Int64()
+	if err == nil && err2 == nil && since < first {
+		return taskOrphaned, nil
+	}
+	return taskWaits, nil
 }
 
 // forgetScript takes a job out of the due times, unless it has come to life again

@@ -91,9 +91,15 @@ func TestSweeperLeavesTasksThatWait(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			sweeping(t, func(b *broom) {
 				b.submit("a:5", "")
-				b.force(enqueue.QueueTopUps, "a:5", state)
-				_, err := b.redis.ZAdd("asynq:{topups}:lease", float64(time.Now().Add(time.Minute).Unix()), "a:5")
-				b.ok(err)
+				if state != "pending" {
+					b.force(enqueue.QueueTopUps, "a:5", state)
+				}
+				for _, set := range []string{"lease", state} {
+					if set != "active" && set != "pending" {
+						_, err := b.redis.ZAdd("asynq:{topups}:"+set, float64(time.Now().Add(time.Minute).Unix()), "a:5")
+						b.ok(err)
+					}
+				}
 				b.sweep(0) // not overdue yet
 				time.Sleep(20 * time.Second)
 				if b.overdue() != 1 {
@@ -123,6 +129,11 @@ func TestSweeperWakesUp(t *testing.T) {
 		{"archived", "", "archived", enqueue.QueueFollowups, "a:5:1:s"},
 		{"orphaned", "", "active", enqueue.QueueFollowups, "a:5:1:s"},
 		{"a rest", "", "rest", enqueue.QueueFollowups, "a:5:1:s"},
+		// What half a script leaves, or half of a queue that was deleted.
+		{"scheduled in no set", "", "scheduled", enqueue.QueueFollowups, "a:5:1:s"},
+		{"to be retried in no set", "", "retry", enqueue.QueueFollowups, "a:5:1:s"},
+		{"pending in no list", "", "pending", enqueue.QueueFollowups, "a:5:1:s"},
+		{"pending before the oldest", "", "behind", enqueue.QueueFollowups, "a:5:1:s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sweeping(t, func(b *broom) {
@@ -133,6 +144,11 @@ func TestSweeperWakesUp(t *testing.T) {
 						b.redis.Del("asynq:{" + queue + "}:t:a:5")
 						b.redis.Del("asynq:{" + queue + "}:pending")
 					}
+				case "behind":
+					b.force(enqueue.QueueTopUps, "a:5", "pending")
+					time.Sleep(time.Second)
+					_, err := b.client.EnqueueContext(b.fleet.ctx, enqueue.NewTask(enqueue.QueueTopUps, "later", "later", 1, time.Time{}))
+					b.ok(err)
 				case "rest":
 					b.force(enqueue.QueueTopUps, "a:5", "rest")
 					b.redis.HDel("asynq:{topups}:t:a:5", "state")
