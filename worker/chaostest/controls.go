@@ -22,7 +22,7 @@ var controls = []control{
 	{"fresh-identifier", "each send has an identifier of its own", []string{checkTwice}, nil},
 	{"no-settle", "the first empty look-up counts, however young the send", []string{checkTwice, checkOverlap}, nil},
 	{"no-barrier", "a Redis that was restarted is believed", []string{checkTwice, checkOverlap}, func(s *settings) {
-		s.RedisKills, s.Rollbacks, s.Duration = 0, 12, 40*time.Second
+		s.Jobs, s.RedisKills, s.Rollbacks, s.Duration = 800, 0, 10, 40*time.Second
 	}},
 	{"eager-identifier", "an identifier that is in use is replaced at once", []string{checkTwice}, func(s *settings) {
 		s.LateReport, s.RedisKills, s.Rollbacks = true, 0, 0

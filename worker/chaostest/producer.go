@@ -27,6 +27,7 @@ type job struct {
 	acknowledged time.Time         // after its answer; zero: there was none yet
 	others       []decimal.Decimal // amounts that replaced its own, after the ledger had lost it
 	withdraw     bool              // its producer cancels it
+	withdrawn    bool              // and was told that it is
 }
 
 // amounts are those with which it may have been paid.
@@ -273,7 +274,10 @@ func (p *producers) withdraw(ctx context.Context, j *job) {
 		cancel()
 		if err == nil {
 			p.mu.Lock()
-			p.figures.Withdrawn++
+			if !j.withdrawn {
+				p.figures.Withdrawn++
+			}
+			j.withdrawn = true
 			p.mu.Unlock()
 			return
 		}

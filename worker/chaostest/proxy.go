@@ -27,10 +27,10 @@ type proxy struct {
 }
 
 type link struct {
-	proxy            *proxy
-	client, server   *net.TCPConn
-	left             int64 // bytes until the reset, while there is one
-	swallowed        bool
+	proxy          *proxy
+	client, server *net.TCPConn
+	left           int64 // bytes until the reset, while there is one
+	swallowed      bool
 }
 
 func newProxy(target string) (*proxy, error) {

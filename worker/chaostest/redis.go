@@ -8,7 +8,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +26,7 @@ type redisServer struct {
 
 	mu      sync.Mutex
 	process *process
-	sizes   []fileSize // of the append-only file over time, since the last restart
+	sizes   []fileSize // of the append-only file over time
 	losses  []loss
 }
 
@@ -74,7 +76,7 @@ func (r *redisServer) start(ctx context.Context) error {
 		return err
 	}
 	r.mu.Lock()
-	r.process, r.sizes = p, nil
+	r.process = p
 	r.mu.Unlock()
 	for deadline := time.Now().Add(20 * time.Second); r.direct.Ping(ctx).Err() != nil; time.Sleep(10 * time.Millisecond) {
 		select {
@@ -139,30 +141,18 @@ func (r *redisServer) watch(ctx context.Context) {
 // record.
 func (r *redisServer) cut(ctx context.Context, bytes int64) error {
 	r.kill()
-	killed := time.Now()
-	name, size, err := r.tail()
-	if err != nil {
-		return err
-	}
-	left := max(0, size-bytes)
-	if err := os.Truncate(name, left); err != nil {
-		return err
-	}
-	r.mu.Lock()
-	from := time.Time{}
-	for _, s := range r.sizes {
-		if s.bytes <= left {
-			from = s.at
+	return r.rollBack(ctx, func() (int64, error) {
+		name, size, err := r.tail()
+		if err != nil {
+			return 0, err
 		}
-	}
-	r.losses = append(r.losses, loss{from, killed})
-	r.mu.Unlock()
-	return r.start(ctx)
+		left := max(0, size-bytes)
+		return left, os.Truncate(name, left)
+	})
 }
 
 // restore puts a copy back that is age old.
 func (r *redisServer) restore(ctx context.Context, age time.Duration) error {
-	from := time.Now()
 	live, copied := filepath.Join(r.dir, "appendonlydir"), filepath.Join(r.dir, "copy")
 	if err := copyDir(live, copied); err != nil {
 		return err
@@ -171,15 +161,60 @@ func (r *redisServer) restore(ctx context.Context, age time.Duration) error {
 		return os.RemoveAll(copied)
 	}
 	r.kill()
+	return r.rollBack(ctx, func() (int64, error) {
+		if err := errors.Join(os.RemoveAll(live), os.Rename(copied, live)); err != nil {
+			return 0, err
+		}
+		_, size, err := r.tail()
+		return size, err
+	})
+}
+
+// rollBack starts a Redis that was killed with less of its file, and notes from when to
+// when writes are gone.
+func (r *redisServer) rollBack(ctx context.Context, shorten func() (int64, error)) error {
 	killed := time.Now()
-	if err := errors.Join(os.RemoveAll(live), os.Rename(copied, live)); err != nil {
+	left, err := shorten()
+	if err != nil {
 		return err
 	}
 	r.mu.Lock()
-	r.losses = append(r.losses, loss{from, killed})
+	sizes := r.sizes
+	// Whatever is in doubt while Redis starts may be gone.
+	r.losses = append(r.losses, loss{time.Time{}, killed})
+	last := len(r.losses) - 1
 	r.mu.Unlock()
-	return r.start(ctx)
+	before, err := os.ReadFile(r.log)
+	if err != nil {
+		return err
+	}
+	if err := r.start(ctx); err != nil {
+		return err
+	}
+	after, err := os.ReadFile(r.log)
+	if err != nil {
+		return err
+	}
+	// Redis goes back to a whole record, or to the beginning of a transaction.
+	if found := truncated.FindSubmatch(after[len(before):]); found != nil {
+		if left, err = strconv.ParseInt(string(found[1]), 10, 64); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range sizes {
+		if s.bytes <= left {
+			r.losses[last].From = s.at
+		}
+	}
+	// What was counted of bytes that are gone must not speak for those in their place.
+	r.sizes = slices.DeleteFunc(r.sizes, func(s fileSize) bool { return !s.at.After(killed) && s.bytes > left })
+	return nil
 }
+
+// truncated is what Redis says of a file that ended in the middle of something.
+var truncated = regexp.MustCompile(`Truncating the AOF \S+ at offset (\d+)`)
 
 func copyDir(from, to string) error {
 	return errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from).(fs.ReadDirFS)))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,7 +65,7 @@ func tellStory(ctx context.Context, out io.Writer, ledger *enqueue.Ledger, e evi
 		fmt.Fprintf(out, "  %v\n", err)
 	}
 	for _, r := range e.books.requests {
-		if owner(r.Identifier) == id {
+		if owner(r.Identifier) == id && (r.Method == http.MethodPost || r.Identifier == id) { // not ~2 and ~3 as well
 			lines = append(lines, line{r.From, fmt.Sprintf("request   %s %s %s, %d ms, status %d",
 				r.Method, r.Path, r.Identifier, r.To.Sub(r.From).Milliseconds(), r.Status)})
 		}
@@ -75,8 +76,19 @@ func tellStory(ctx context.Context, out io.Writer, ledger *enqueue.Ledger, e evi
 		}
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
-	for _, l := range lines {
-		fmt.Fprintf(out, "    %s  %s\n", l.at.Local().Format(clock), strings.TrimSpace(l.text))
+	looks := 0
+	for i, l := range lines {
+		isLook := strings.HasPrefix(l.text, "request   GET")
+		if looks++; !isLook {
+			looks = 0
+		}
+		nextLook := i+1 < len(lines) && strings.HasPrefix(lines[i+1].text, "request   GET")
+		switch {
+		case looks == 3 && nextLook:
+			fmt.Fprintln(out, "    …")
+		case looks < 3 || !nextLook: // the first and the last of many are enough
+			fmt.Fprintf(out, "    %s  %s\n", l.at.Local().Format(clock), strings.TrimSpace(l.text))
+		}
 	}
 	fmt.Fprintln(out)
 }

@@ -78,7 +78,7 @@ func schedule(s settings) [lanes][]event {
 		step := (s.Duration - first) / time.Duration(len(kinds))
 		e := event{
 			At: first + time.Duration(i)*step + rand64(draw, step/3), Kind: kind,
-			Burst: burstOf(s), Lead: between(20*time.Millisecond, s.postTimeout()),
+			Burst: burstOf(s), Lead: between(10*time.Millisecond, s.postTimeout()*2/3),
 		}
 		switch kind {
 		case cutTail:
@@ -88,6 +88,9 @@ func schedule(s settings) [lanes][]event {
 			}
 		case restoreCopy:
 			e.For = between(500*time.Millisecond, 5*time.Second)
+			if draw.IntN(2) == 0 { // so young that what was under way then still is
+				e.For = between(20*time.Millisecond, s.postTimeout())
+			}
 		}
 		plan[laneRedis] = append(plan[laneRedis], e)
 	}

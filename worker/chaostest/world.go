@@ -150,11 +150,12 @@ func (w *world) run(ctx context.Context) (drained time.Duration, err error) {
 	return drained, ctx.Err()
 }
 
-// open counts the jobs that are not settled.
+// open counts the jobs that are not settled, and still may be in this run.
 func (w *world) open(ctx context.Context) int {
 	open := 0
 	for _, a := range w.producers.client.GetMany(ctx, w.ids()) {
-		if a.Err != nil || !a.Result.State.Settled() {
+		idle := time.Since(a.Result.UpdatedAt) > 6*w.settings.settle()+w.settings.reportDelay()
+		if a.Err != nil || !a.Result.State.Settled() && !(idle && towardsReview(a.Result)) {
 			open++
 		}
 	}
