@@ -27,7 +27,7 @@ type job struct {
 	acknowledged time.Time         // after its answer; zero: there was none yet
 	others       []decimal.Decimal // amounts that replaced its own, after the ledger had lost it
 	withdraw     bool              // its producer cancels it
-	withdrawn    bool              // and was told that it is
+	withdrawn    loss              // between which times it was told that it is
 }
 
 // amounts are those with which it may have been paid.
@@ -269,15 +269,16 @@ func (p *producers) conflict(ctx context.Context, j *job) {
 // withdraw cancels a job that waits for its time.
 func (p *producers) withdraw(ctx context.Context, j *job) {
 	for ctx.Err() == nil {
+		asked := time.Now()
 		call, cancel := context.WithTimeout(ctx, 5*time.Second)
 		_, err := p.client.Cancel(call, j.topUp.ID)
 		cancel()
 		if err == nil {
 			p.mu.Lock()
-			if !j.withdrawn {
+			if j.withdrawn.To.IsZero() {
 				p.figures.Withdrawn++
 			}
-			j.withdrawn = true
+			j.withdrawn = loss{asked, time.Now()}
 			p.mu.Unlock()
 			return
 		}
@@ -286,6 +287,11 @@ func (p *producers) withdraw(ctx context.Context, j *job) {
 		}
 		pause(ctx, 100*time.Millisecond)
 	}
+}
+
+// sent says whether a job goes on that was withdrawn, though nothing took that away.
+func (p *producers) sent(j *job, state enqueue.State) bool {
+	return !j.withdrawn.To.IsZero() && state != enqueue.Cancelled && !p.taken(j.withdrawn.From, j.withdrawn.To)
 }
 
 // again submits everything that was ever acknowledged once more, as producers do that

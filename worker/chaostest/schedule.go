@@ -70,7 +70,7 @@ func schedule(s settings) [lanes][]event {
 		kinds = append(kinds, killRedis)
 	}
 	for i := range s.Rollbacks {
-		kinds = append(kinds, []string{cutTail, restoreCopy}[i%2])
+		kinds = append(kinds, []string{cutTail, restoreCopy}[(i+int(s.Seed/2))%2]) // not by its lowest bit, which decides about the identifiers
 	}
 	draw.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 	// Evenly apart, so that there is time in between in which jobs can go on at all.
@@ -97,7 +97,7 @@ func schedule(s settings) [lanes][]event {
 
 	mischief := []string{hurtAPI, hurtRedis, forgetQueue, throwOut, fillMemory, hurtRedis, hurtAPI}
 	for i := range s.Mischief {
-		e := event{At: anywhere(), Kind: mischief[i%len(mischief)], For: between(300*time.Millisecond, 2*time.Second)}
+		e := event{At: anywhere(), Kind: mischief[(i+int(s.Seed%7))%len(mischief)], For: between(300*time.Millisecond, 2*time.Second)}
 		switch draw.IntN(4) {
 		case 0:
 			e.Way.Delay = between(time.Millisecond, s.postTimeout()/4)

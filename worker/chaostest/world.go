@@ -204,6 +204,9 @@ func (w *world) collect(ctx context.Context) (evidence, error) {
 		switch {
 		case a.Err == nil:
 			e.results[enqueue.CanonicalID(id)] = a.Result
+			if w.producers.sent(w.producers.jobs[i], a.Result.State) {
+				e.problems = append(e.problems, fmt.Sprintf("job %s was withdrawn and is %s", id, a.Result.State))
+			}
 		case errors.Is(a.Err, enqueue.ErrNotFound):
 			if !w.producers.jobs[i].acknowledged.IsZero() {
 				e.missing = append(e.missing, id)
