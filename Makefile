@@ -1,7 +1,7 @@
 # Needs Go and nothing else; `make test` adds redis-server where it is missing.
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo test lint bench redis
+.PHONY: demo test lint bench chaos chaos-short chaos-long redis
 
 ## demo: two dozen top-ups on this machine alone, with every kind of outcome
 demo:
@@ -24,6 +24,21 @@ lint:
 ## bench: jobs/s, latency and memory on redis-servers that the benchmarks start themselves; some minutes
 bench: redis
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./enqueue ./reloadly ./worker
+
+# The same program for all sizes of a run; ARGS are its flags (make chaos ARGS='-seed 17').
+CHAOS = dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; go build -o "$$dir/chaostest" ./worker/chaostest && "$$dir/chaostest"
+
+## chaos: five minutes of kills, cuts and faults with 2,000 jobs; nobody is paid twice, nothing is lost
+chaos: redis
+	@$(CHAOS) -size full $(ARGS)
+
+## chaos-short: two fixed seeds and a drawn one, then each guard taken out, which must be noticed
+chaos-short: redis
+	@$(CHAOS) -size short -seed 101 -seeds 2 -random -parallel 3 $(ARGS) && "$$dir/chaostest" -control all -seed 1 -parallel 3
+
+## chaos-long: a night of it: 10,000 jobs for each of ten seeds
+chaos-long: redis
+	@$(CHAOS) -size long -seed 1001 -seeds 10 $(ARGS)
 
 # Some tests show what miniredis cannot: persistence, kills, restarts.
 redis:

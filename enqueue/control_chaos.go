@@ -25,7 +25,9 @@ func init() {
 	switch os.Getenv("TOPUP_CONTROL") {
 	case "no-settle": // the first empty look-up counts, however young the send
 		absentScript = redis.NewScript(without(preludeText+recordText+mustRead("absent"),
-			"if now < settled or (provider > 0 and provider + skew < settled) then", "if false then",
+			"if now < settled then", "if false then",
+			"if provider > 0 and provider + skew < settled and not overdue then", "if false then",
+			"if provider > 0 and provider + skew < settled then", "if false then",
 			"if empty < needed then", "if false then"))
 	case "no-barrier": // a Redis that was restarted has the name that it always had
 		blind := without(preludeText,

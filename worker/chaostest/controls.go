@@ -56,3 +56,10 @@ func (c control) settings(seed uint64) settings {
 	}
 	return s
 }
+
+// guarded is the same run with everything in its place: it has to pass.
+func (c control) guarded(seed uint64) settings {
+	s := c.settings(seed)
+	s.Control, s.AppendOnly, s.Drain = "", true, shortRun().Drain
+	return s
+}

@@ -12,8 +12,11 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 func main() {
@@ -33,64 +36,119 @@ func main() {
 // run reads the flags and makes the runs that they ask for.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("chaostest", flag.ContinueOnError)
-	size := flags.String("size", "full", "of a run: short, full or long; the other flags change it")
-	seed := flags.Uint64("seed", 0, "of the first run; 0 draws one and prints it")
-	seeds := flags.Int("seeds", 1, "how many runs, one after the other, with the seeds that follow")
-	jobs := flags.Int("jobs", 0, "how many jobs; 0 is what the size has")
-	workers := flags.Int("workers", 0, "how many worker processes")
-	duration := flags.Duration("duration", 0, "how long the trouble goes on; the drain comes after it")
-	kills := flags.Int("kills", -1, "how many workers are killed")
-	rollbacks := flags.Int("rollbacks", -1, "how often Redis' file is cut or replaced by an old copy")
-	late := flags.Bool("late-report", false, "the provider's report lags behind the settle time (breaks an assumption)")
-	control := flags.String("control", "", "take one guard out and demand that the oracle notices: a name, all, or list")
-	keep := flags.Bool("keep", false, "keep the files of runs that passed, too")
+	var o options
+	flags.StringVar(&o.size, "size", "full", "of a run: short, full or long; the other flags change it")
+	flags.Uint64Var(&o.seed, "seed", 0, "of the first run; 0 draws one and prints it")
+	flags.IntVar(&o.seeds, "seeds", 1, "how many runs, with the seeds that follow")
+	flags.BoolVar(&o.random, "random", false, "one run more, with a seed that is drawn and printed")
+	flags.IntVar(&o.parallel, "parallel", 1, "how many runs at once")
+	flags.IntVar(&o.jobs, "jobs", 0, "how many jobs; 0 is what the size has")
+	flags.IntVar(&o.workers, "workers", 0, "how many worker processes")
+	flags.DurationVar(&o.duration, "duration", 0, "how long the trouble goes on; the drain comes after it")
+	flags.IntVar(&o.kills, "kills", -1, "how many workers are killed")
+	flags.IntVar(&o.redisKills, "redis-kills", -1, "how often Redis is killed")
+	flags.IntVar(&o.rollbacks, "rollbacks", -1, "how often Redis' file is cut or replaced by an old copy")
+	flags.BoolVar(&o.late, "late-report", false, "the provider's report lags behind the settle time (breaks an assumption)")
+	flags.StringVar(&o.control, "control", "", "take one guard out and demand that the oracle notices: a name, all, or list")
+	flags.BoolVar(&o.guarded, "guarded", false, "make the runs of -control with the guard in its place, and demand that they pass")
+	flags.BoolVar(&o.keep, "keep", false, "keep the files of runs that passed, too")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	sizes := map[string]func() settings{"short": shortRun, "full": fullRun, "long": longRun}
-	sized, ok := sizes[*size]
-	if !ok {
-		return fmt.Errorf("-size %s: is not short, full or long", *size)
-	}
-	if *seed == 0 {
-		*seed = 1 + rand.Uint64N(1_000_000)
-	}
-	if *control == "list" {
+	if o.control == "list" {
 		for _, c := range controls {
 			fmt.Fprintf(out, "%-18s %s\n", c.name, c.what)
 		}
 		return nil
+	}
+	o.args = args
+	if o.seed == 0 {
+		o.seed = drawSeed()
 	}
 	dir, err := os.MkdirTemp("", "topup-chaos-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(dir) }() // stays where the files of a failed run are in it
-	binary, err := build(ctx, dir, *control != "")
+	binary, err := build(ctx, dir, o.control != "" && !o.guarded)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(binary) }() // it is built again in a moment
-	if *control != "" {
-		return runControls(ctx, *control, *seed, binary, dir, out)
+	r := &runner{options: o, binary: binary, dir: dir, out: out}
+	if o.control != "" {
+		return r.controls(ctx)
 	}
-	var errs []error
-	for i := range *seeds {
-		s := sized()
-		s.Seed, s.LateReport, s.Keep = *seed+uint64(i), *late, *keep
-		set(&s.Jobs, *jobs, *jobs > 0)
-		set(&s.Workers, *workers, *workers > 0)
-		set(&s.Duration, *duration, *duration > 0)
-		set(&s.Kills, *kills, *kills >= 0)
-		set(&s.Rollbacks, *rollbacks, *rollbacks >= 0)
-		if err := one(ctx, s, binary, dir, out); err != nil {
-			errs = append(errs, fmt.Errorf("%w\nrepeat with: go run ./worker/chaostest %s -seeds 1 -seed %d", err, strings.Join(args, " "), s.Seed))
-		}
-		if ctx.Err() != nil {
-			break
-		}
+	return r.runs(ctx)
+}
+
+func drawSeed() uint64 { return 1 + rand.Uint64N(1_000_000) }
+
+// options are the flags.
+type options struct {
+	args                         []string
+	size, control                string
+	seed                         uint64
+	seeds, parallel              int
+	jobs, workers                int
+	kills, redisKills, rollbacks int
+	duration                     time.Duration
+	random, late, guarded, keep  bool
+}
+
+// runner makes runs, several at once where that was asked for.
+type runner struct {
+	options
+	binary, dir string
+	mu          sync.Mutex
+	out         io.Writer
+}
+
+// each does n things, some at once, and joins their errors.
+func (r *runner) each(n int, do func(int) error) error {
+	var group errgroup.Group
+	group.SetLimit(max(1, r.parallel))
+	errs := make([]error, n)
+	for i := range n {
+		group.Go(func() error {
+			errs[i] = do(i)
+			return nil
+		})
 	}
+	_ = group.Wait() // its functions return no error
 	return errors.Join(errs...)
+}
+
+func (r *runner) runs(ctx context.Context) error {
+	sizes := map[string]func() settings{"short": shortRun, "full": fullRun, "long": longRun}
+	sized, ok := sizes[r.size]
+	if !ok {
+		return fmt.Errorf("-size %s: is not short, full or long", r.size)
+	}
+	var seeds []uint64
+	for i := range r.seeds {
+		seeds = append(seeds, r.seed+uint64(i))
+	}
+	if r.random {
+		seeds = append(seeds, drawSeed())
+	}
+	return r.each(len(seeds), func(i int) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s := sized()
+		s.Seed, s.LateReport, s.Keep = seeds[i], r.late, r.keep
+		set(&s.Jobs, r.jobs, r.jobs > 0)
+		set(&s.Workers, r.workers, r.workers > 0)
+		set(&s.Duration, r.duration, r.duration > 0)
+		set(&s.Kills, r.kills, r.kills >= 0)
+		set(&s.RedisKills, r.redisKills, r.redisKills >= 0)
+		set(&s.Rollbacks, r.rollbacks, r.rollbacks >= 0)
+		if err := r.one(ctx, s); err != nil {
+			return fmt.Errorf("%w\nrepeat with: go run ./worker/chaostest %s -random=false -seeds 1 -seed %d", err, strings.Join(r.args, " "), s.Seed)
+		}
+		return nil
+	})
 }
 
 func set[T any](field *T, value T, given bool) {
@@ -99,59 +157,76 @@ func set[T any](field *T, value T, given bool) {
 	}
 }
 
-// one makes a run and prints it.
-func one(ctx context.Context, s settings, binary, dir string, out io.Writer) error {
-	o, err := runWorld(ctx, s, binary, dir, out)
+// one makes a run that has to pass, and prints it.
+func (r *runner) one(ctx context.Context, s settings) error {
+	o, err := runWorld(ctx, s, r.binary, r.dir)
 	if err != nil {
 		return err
 	}
-	report(out, s, o)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	report(r.out, s, o)
 	if failed := o.failed(); len(failed) > 0 {
-		failure(out, o)
+		failure(r.out, o)
 		return fmt.Errorf("seed %d: %d checks failed", s.Seed, len(failed))
 	}
 	if s.Keep {
-		fmt.Fprintf(out, "  kept in %s\n", o.dir)
+		fmt.Fprintf(r.out, "  kept in %s\n", o.dir)
 		return nil
 	}
 	return os.RemoveAll(o.dir)
 }
 
-// runControls takes the guards out, one run for each.
-func runControls(ctx context.Context, name string, seed uint64, binary, dir string, out io.Writer) error {
+// tries is with how many seeds a control may show itself: what is under way when
+// something dies is luck.
+const tries = 3
+
+// controls takes the guards out, one run for each.
+func (r *runner) controls(ctx context.Context) error {
 	chosen := controls
-	if name != "all" {
-		c, ok := controlNamed(name)
+	if r.control != "all" {
+		c, ok := controlNamed(r.control)
 		if !ok {
-			return fmt.Errorf("-control %s: there is no such guard (see -control list)", name)
+			return fmt.Errorf("-control %s: there is no such guard (see -control list)", r.control)
 		}
 		chosen = []control{c}
 	}
-	var errs []error
-	for _, c := range chosen {
-		s := c.settings(seed)
-		o, err := runWorld(ctx, s, binary, dir, out)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("control %s: %w", c.name, err))
-			continue
+	return r.each(len(chosen), func(i int) error {
+		c := chosen[i]
+		if r.guarded {
+			return r.one(ctx, c.guarded(r.seed))
 		}
-		var found []string
-		for _, f := range o.failed() {
-			if catches(c.name, f.name) {
-				found = append(found, fmt.Sprintf("%s (%d, such as: %s)", f.name, len(f.violations), f.violations[0]))
+		for n := range uint64(tries) {
+			caught, err := r.catch(ctx, c, r.seed+n)
+			if caught || err != nil {
+				return err
 			}
 		}
-		if len(found) == 0 {
-			report(out, s, o)
-			errs = append(errs, fmt.Errorf("control %s, seed %d: the oracle did not notice that %s (see %s)", c.name, seed, c.what, o.dir))
-			continue
-		}
-		fmt.Fprintf(out, "caught  %-18s seed %d, %.0f s: %s\n", c.name, seed, o.took.Seconds(), strings.Join(found, "; "))
-		if err := os.RemoveAll(o.dir); err != nil {
-			errs = append(errs, err)
+		return fmt.Errorf("control %s, seeds %d to %d: the oracle did not notice that %s", c.name, r.seed, r.seed+tries-1, c.what)
+	})
+}
+
+// catch makes one run of a control and says whether the oracle noticed.
+func (r *runner) catch(ctx context.Context, c control, seed uint64) (bool, error) {
+	s := c.settings(seed)
+	o, err := runWorld(ctx, s, r.binary, r.dir)
+	if err != nil {
+		return false, fmt.Errorf("control %s: %w", c.name, err)
+	}
+	var found []string
+	for _, f := range o.failed() {
+		if catches(c.name, f.name) {
+			found = append(found, fmt.Sprintf("%s (%d, such as: %s)", f.name, len(f.violations), f.violations[0]))
 		}
 	}
-	return errors.Join(errs...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(found) == 0 {
+		fmt.Fprintf(r.out, "missed  %-18s seed %d, %.0f s\n", c.name, seed, o.took.Seconds())
+	} else {
+		fmt.Fprintf(r.out, "caught  %-18s seed %d, %.0f s: %s\n", c.name, seed, o.took.Seconds(), strings.Join(found, "; "))
+	}
+	return len(found) > 0, os.RemoveAll(o.dir)
 }
 
 // build makes the worker's binary from this tree: the shipped one, or for a control

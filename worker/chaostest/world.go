@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +19,6 @@ import (
 type world struct {
 	settings  settings
 	dir       string
-	out       io.Writer
 	redis     *redisServer
 	simulator *simulator
 	redisWay  *proxy // from workers and producers
@@ -55,12 +53,12 @@ func (o *outcome) failed() []*check {
 
 // runWorld makes one run. The error is one of the run itself; what the oracle found is
 // in the outcome.
-func runWorld(ctx context.Context, s settings, binary, parent string, out io.Writer) (*outcome, error) {
+func runWorld(ctx context.Context, s settings, binary, parent string) (*outcome, error) {
 	dir, err := os.MkdirTemp(parent, fmt.Sprintf("seed-%d-", s.Seed))
 	if err != nil {
 		return nil, err
 	}
-	w := &world{settings: s, dir: dir, out: out}
+	w := &world{settings: s, dir: dir}
 	began := time.Now()
 	err = w.start(ctx, binary)
 	defer w.stop()
