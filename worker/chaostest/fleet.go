@@ -16,6 +16,7 @@ type fleet struct {
 	environment []string
 	dir         string
 	workers     []*member
+	running     context.Context // that of the whole run
 	ending      context.Context // done when nothing is to be started any more
 	end         context.CancelFunc
 	group       sync.WaitGroup
@@ -31,7 +32,7 @@ type member struct {
 	starts  int
 }
 
-func newFleet(dir, binary, redisAddr, reloadlyAddr string, s settings) *fleet {
+func newFleet(ctx context.Context, dir, binary, redisAddr, reloadlyAddr string, s settings) *fleet {
 	f := &fleet{binary: binary, dir: dir, environment: []string{
 		"REDIS_URL=redis://" + redisAddr + "/0",
 		"RELOADLY_ENV=sandbox", "RELOADLY_CLIENT_ID=chaos-client", "RELOADLY_CLIENT_SECRET=chaos-secret",
@@ -40,7 +41,8 @@ func newFleet(dir, binary, redisAddr, reloadlyAddr string, s settings) *fleet {
 		"TOPUP_IN_FLIGHT=" + strconv.Itoa(s.InFlight), "TOPUP_SERVERS=1", "TOPUP_LOG_LEVEL=info",
 		controlVariable + "=" + s.Control,
 	}}
-	f.ending, f.end = context.WithCancel(context.Background()) // ended by shutdown, in any case
+	f.running = ctx
+	f.ending, f.end = context.WithCancel(ctx)
 	for i := range s.Workers {
 		f.workers = append(f.workers, &member{name: fmt.Sprintf("w%d", i+1)})
 	}
@@ -56,7 +58,7 @@ func (f *fleet) run() {
 
 func (f *fleet) keep(m *member) {
 	for f.ending.Err() == nil {
-		p, err := start(m.name, filepath.Join(f.dir, m.name+".log"), append([]string{"TOPUP_NAME=" + m.name}, f.environment...), f.binary, "worker")
+		p, err := start(f.running, m.name, filepath.Join(f.dir, m.name+".log"), append([]string{"TOPUP_NAME=" + m.name}, f.environment...), f.binary, "worker")
 		if err != nil {
 			return // seen by the drain: nothing is worked at
 		}

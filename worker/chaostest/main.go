@@ -21,7 +21,7 @@ import (
 
 func main() {
 	if cfg, ok := os.LookupEnv(simulatorRole); ok {
-		fmt.Fprintln(os.Stderr, playSimulator(cfg))
+		fmt.Fprintln(os.Stderr, playSimulator(context.Background(), cfg))
 		os.Exit(1)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.kills, "kills", -1, "how many workers are killed")
 	flags.IntVar(&o.redisKills, "redis-kills", -1, "how often Redis is killed")
 	flags.IntVar(&o.rollbacks, "rollbacks", -1, "how often Redis' file is cut or replaced by an old copy")
+	flags.StringVar(&o.burn, "burn", "", "whether a decline uses up the identifier: yes or no; an even seed says yes")
 	flags.BoolVar(&o.late, "late-report", false, "the provider's report lags behind the settle time (breaks an assumption)")
 	flags.StringVar(&o.control, "control", "", "take one guard out and demand that the oracle notices: a name, all, or list")
 	flags.BoolVar(&o.guarded, "guarded", false, "make the runs of -control with the guard in its place, and demand that they pass")
@@ -87,7 +88,7 @@ func drawSeed() uint64 { return 1 + rand.Uint64N(1_000_000) }
 // options are the flags.
 type options struct {
 	args                         []string
-	size, control                string
+	size, control, burn          string
 	seed                         uint64
 	seeds, parallel              int
 	jobs, workers                int
@@ -137,7 +138,7 @@ func (r *runner) runs(ctx context.Context) error {
 			return ctx.Err()
 		}
 		s := sized()
-		s.Seed, s.LateReport, s.Keep = seeds[i], r.late, r.keep
+		s.Seed, s.LateReport, s.Burn, s.Keep = seeds[i], r.late, r.burn, r.keep
 		set(&s.Jobs, r.jobs, r.jobs > 0)
 		set(&s.Workers, r.workers, r.workers > 0)
 		set(&s.Duration, r.duration, r.duration > 0)

@@ -188,7 +188,8 @@ func (v *verdicts) review() *check {
 		}
 	}, enqueue.NeedsReview, enqueue.Unknown)
 	later := len(all) - n
-	c.detail = fmt.Sprintf("%d of %d and %d more when their day is over; %d of them paid %s", n, len(v.jobs), later, paid, counts(codes))
+	c.detail = fmt.Sprintf("%d of %d and %d more when their day is over, allowed are %.1f %%; %d of them paid %s",
+		n, len(v.jobs), later, 100*v.most, paid, counts(codes))
 	if float64(len(all)) > v.most*float64(len(v.jobs)) {
 		c.violations = append(c.violations, all...)
 	}

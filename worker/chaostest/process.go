@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -31,14 +32,15 @@ var spawner = sync.OnceValue(func() chan func() {
 	return work
 })
 
-// start runs a program with its words in logFile, which is appended to.
-func start(name, logFile string, environment []string, program string, args ...string) (*process, error) {
+// start runs a program with its words in logFile, which is appended to. It is killed
+// with ctx, which is that of the whole run.
+func start(ctx context.Context, name, logFile string, environment []string, program string, args ...string) (*process, error) {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }() // the child has its own
-	cmd := exec.Command(program, args...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = dieWithParent()

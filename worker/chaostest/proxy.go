@@ -18,6 +18,7 @@ type disturbance struct {
 
 // proxy is one way between two processes.
 type proxy struct {
+	running  context.Context // that of the whole run
 	target   string
 	listener net.Listener
 
@@ -33,12 +34,12 @@ type link struct {
 	swallowed      bool
 }
 
-func newProxy(target string) (*proxy, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func newProxy(ctx context.Context, target string) (*proxy, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{target: target, listener: listener, links: map[*link]bool{}}
+	p := &proxy{running: ctx, target: target, listener: listener, links: map[*link]bool{}}
 	go p.accept()
 	return p, nil
 }
@@ -58,7 +59,7 @@ func (p *proxy) accept() {
 }
 
 func (p *proxy) connect(client *net.TCPConn) {
-	server, err := net.Dial("tcp", p.target)
+	server, err := (&net.Dialer{}).DialContext(p.running, "tcp", p.target)
 	if err != nil {
 		(&link{client: client, server: client}).abort() // as if nobody listened
 		return

@@ -27,7 +27,7 @@ func echo(t *testing.T) *proxy {
 			}()
 		}
 	}()
-	p, err := newProxy(listener.Addr().String())
+	p, err := newProxy(t.Context(), listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

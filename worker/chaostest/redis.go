@@ -20,6 +20,7 @@ import (
 
 // redisServer is a redis-server of the run's own.
 type redisServer struct {
+	running        context.Context // that of the whole run
 	dir, log, addr string
 	appendOnly     bool
 	direct         *redis.Client // past the proxy, for the run itself
@@ -39,21 +40,21 @@ type fileSize struct {
 type loss struct{ From, To time.Time }
 
 // freeAddress is one that nobody listens on.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
 	return listener.Addr().String(), listener.Close()
 }
 
-func newRedis(dir string, appendOnly bool) (*redisServer, error) {
-	addr, err := freeAddress()
+func newRedis(ctx context.Context, dir string, appendOnly bool) (*redisServer, error) {
+	addr, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r := &redisServer{
-		dir: filepath.Join(dir, "redis"), log: filepath.Join(dir, "redis.log"), addr: addr, appendOnly: appendOnly,
+		running: ctx, dir: filepath.Join(dir, "redis"), log: filepath.Join(dir, "redis.log"), addr: addr, appendOnly: appendOnly,
 		direct: redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1}),
 	}
 	return r, os.Mkdir(r.dir, 0o700)
@@ -69,7 +70,7 @@ func (r *redisServer) start(ctx context.Context) error {
 	if r.appendOnly {
 		appendOnly = "yes"
 	}
-	p, err := start("redis-server", r.log, nil, "redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", r.dir,
+	p, err := start(r.running, "redis-server", r.log, nil, "redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", r.dir,
 		"--save", "", "--daemonize", "no", "--appendonly", appendOnly, "--appendfsync", "always",
 		"--aof-load-truncated", "yes", "--auto-aof-rewrite-percentage", "0", "--maxmemory-policy", "noeviction")
 	if err != nil {

@@ -54,7 +54,7 @@ func faults() map[string]float64 {
 var permanent = []string{"TRANSACTION_REJECTED_BY_OPERATOR", "PHONE_BANNED_BY_OPERATOR", "TRANSACTION_ENDED"}
 
 // playSimulator is the whole life of the simulator's process.
-func playSimulator(text string) error {
+func playSimulator(ctx context.Context, text string) error {
 	var cfg simulatorConfig
 	if err := json.Unmarshal([]byte(text), &cfg); err != nil {
 		return err
@@ -67,7 +67,7 @@ func playSimulator(text string) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", cfg.Listen)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ type simulator struct {
 
 // startSimulator starts it with a balance that does not last.
 func startSimulator(ctx context.Context, dir string, s settings) (*simulator, error) {
-	addr, err := freeAddress()
+	addr, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func startSimulator(ctx context.Context, dir string, s settings) (*simulator, er
 	cfg, err := json.Marshal(simulatorConfig{
 		Config: sandbox.Config{
 			Balance: fmt.Sprintf("%d NGN", refillFor(s)), LedgerFile: sim.ledger, FaultRates: rates, Seed: s.Seed,
-			NoMagic: true, TimeScale: s.Scale, DuplicateWindow: s.scaled(5 * time.Second), BurnOnDecline: s.Seed%2 == 0,
+			NoMagic: true, TimeScale: s.Scale, DuplicateWindow: s.scaled(5 * time.Second), BurnOnDecline: s.burns(),
 			LateExecution: s.late(), ReportDelay: s.reportDelay(), FlatStatus: s.Seed%4 >= 2,
 		},
 		Listen: addr, Journal: sim.journal, Slowest: s.postTimeout(), Unseen: 0.02, DrawSeed: s.Seed,
@@ -206,7 +206,7 @@ func startSimulator(ctx context.Context, dir string, s settings) (*simulator, er
 	if err != nil {
 		return nil, err
 	}
-	sim.process, err = start("simulator", filepath.Join(dir, "simulator.log"), []string{simulatorRole + "=" + string(cfg)}, self)
+	sim.process, err = start(ctx, "simulator", filepath.Join(dir, "simulator.log"), []string{simulatorRole + "=" + string(cfg)}, self)
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func runWorld(ctx context.Context, s settings, binary, parent string) (*outcome,
 
 func (w *world) start(ctx context.Context, binary string) error {
 	var err error
-	if w.redis, err = newRedis(w.dir, w.settings.AppendOnly); err != nil {
+	if w.redis, err = newRedis(ctx, w.dir, w.settings.AppendOnly); err != nil {
 		return err
 	}
 	if err := w.redis.start(ctx); err != nil {
@@ -97,17 +97,17 @@ func (w *world) start(ctx context.Context, binary string) error {
 	if w.simulator, err = startSimulator(ctx, w.dir, w.settings); err != nil {
 		return err
 	}
-	if w.redisWay, err = newProxy(w.redis.addr); err != nil {
+	if w.redisWay, err = newProxy(ctx, w.redis.addr); err != nil {
 		return err
 	}
-	if w.apiWay, err = newProxy(w.simulator.addr); err != nil {
+	if w.apiWay, err = newProxy(ctx, w.simulator.addr); err != nil {
 		return err
 	}
 	w.producers = newProducers(w.redisWay.addr(), w.settings, w.redis.taken)
 	if w.trouble, err = newTrouble(w); err != nil {
 		return err
 	}
-	w.fleet = newFleet(w.dir, binary, w.redisWay.addr(), w.apiWay.addr(), w.settings)
+	w.fleet = newFleet(ctx, w.dir, binary, w.redisWay.addr(), w.apiWay.addr(), w.settings)
 	w.fleet.run()
 	return nil
 }
@@ -153,9 +153,10 @@ func (w *world) open(ctx context.Context) int {
 	open := 0
 	for _, a := range w.producers.client.GetMany(ctx, w.ids()) {
 		idle := time.Since(a.Result.UpdatedAt) > 6*w.settings.settle()+w.settings.reportDelay()
-		if a.Err != nil || !a.Result.State.Settled() && !(idle && towardsReview(a.Result)) {
-			open++
+		if a.Err == nil && (a.Result.State.Settled() || idle && towardsReview(a.Result)) {
+			continue
 		}
+		open++
 	}
 	return open
 }
@@ -192,7 +193,7 @@ func (w *world) watchForCatch(ctx context.Context, caught context.CancelFunc) {
 func (w *world) collect(ctx context.Context) (evidence, error) {
 	e := evidence{
 		jobs: w.producers.jobs, results: map[string]enqueue.Result{}, never: w.producers.unacknowledged(),
-		problems: w.producers.problems, most: w.settings.ReviewMost,
+		problems: w.producers.problems, most: w.settings.reviewMost(),
 	}
 	client := enqueue.NewClient(w.redis.direct, enqueue.ClientConfig{Ledger: w.settings.ledger()})
 	defer func() { _ = client.Close() }() // it only read
