@@ -42,8 +42,15 @@ func (e *execution) paid() bool {
 	if e.Later != "" {
 		status = e.Later
 	}
-	return !e.reversed && status != "FAILED" && status != "REFUNDED"
+	return !e.reversed && !returned(status)
 }
+
+// debited says whether it ever was.
+func (e *execution) debited() bool {
+	return !returned(e.Status) || e.Later != "" && !returned(e.Later)
+}
+
+func returned(status string) bool { return status == "FAILED" || status == "REFUNDED" }
 
 // books are what the simulator wrote down of a run.
 type books struct {

@@ -39,6 +39,7 @@ func newFleet(ctx context.Context, dir, binary, redisAddr, reloadlyAddr string, 
 		"RELOADLY_AUTH_URL=http://" + reloadlyAddr, "RELOADLY_API_URL=http://" + reloadlyAddr,
 		"TOPUP_TIME_SCALE=" + strconv.FormatFloat(s.Scale, 'g', -1, 64),
 		"TOPUP_IN_FLIGHT=" + strconv.Itoa(s.InFlight), "TOPUP_SERVERS=1", "TOPUP_LOG_LEVEL=info",
+		"TOPUP_ASYNC=" + strconv.FormatBool(s.async()),
 		controlVariable + "=" + s.Control,
 	}}
 	f.running = ctx

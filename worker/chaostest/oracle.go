@@ -267,8 +267,8 @@ func (v *verdicts) money() *check {
 	}
 	var executed, refunds decimal.Decimal
 	for _, line := range v.books.executions {
-		if line.Status == "FAILED" || line.Status == "REFUNDED" {
-			continue // nothing was ever debited
+		if !line.debited() {
+			continue
 		}
 		cost := sum(line.Requested, line.Discount.Neg(), line.Fee)
 		if !cost.Equal(line.Cost) {

@@ -63,6 +63,7 @@ func schedule(s settings) [lanes][]event {
 	add(s.Stops, stopWorker, func(e *event) {
 		e.For = between(s.settle()*3/2, s.settle()*2)
 		e.At = min(e.At, max(first, s.Duration-e.For))
+		e.Burst, e.Lead = stopBurst(s), between(5*time.Millisecond, s.postTimeout()/3)
 	})
 
 	var kinds []string
@@ -122,8 +123,12 @@ func burstOf(s settings) int {
 	return min(60, s.Jobs*2/5/max(1, s.RedisKills+s.Rollbacks))
 }
 
+// stopBurst is how many come just before a worker is stopped, so that it may be just
+// between the permission and the POST.
+func stopBurst(s settings) int { return min(15, s.Jobs/5/max(1, s.Stops)) }
+
 // kept is how many jobs the bursts need.
-func kept(s settings) int { return burstOf(s) * (s.RedisKills + s.Rollbacks) }
+func kept(s settings) int { return burstOf(s)*(s.RedisKills+s.Rollbacks) + stopBurst(s)*s.Stops }
 
 func rand64(draw *rand.Rand, below time.Duration) time.Duration {
 	return time.Duration(draw.Int64N(int64(max(1, below))))

@@ -85,6 +85,9 @@ func (s settings) burns() bool {
 	return s.Burn == "yes" || s.Burn != "no" && s.Seed%2 == 0
 }
 
+// async says whether the workers send by POST /topups-async: a third of the seeds.
+func (s settings) async() bool { return s.Seed%3 == 0 }
+
 // reviewMost is the share of jobs that may need a person. One whose identifier was used
 // up by a decline, and about which Redis may have forgotten something, does by design:
 // "already used" could mean its own payment, so no other identifier is taken.
