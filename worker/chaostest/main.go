@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.kills, "kills", -1, "how many workers are killed")
 	flags.IntVar(&o.redisKills, "redis-kills", -1, "how often Redis is killed")
 	flags.IntVar(&o.rollbacks, "rollbacks", -1, "how often Redis' file is cut or replaced by an old copy")
+	flags.BoolVar(&o.young, "young", false, "a rollback at the very beginning, too, to a Redis that has had no job yet")
 	flags.StringVar(&o.burn, "burn", "", "whether a decline uses up the identifier: yes or no; an even seed says yes")
 	flags.BoolVar(&o.late, "late-report", false, "the provider's report lags behind the settle time (breaks an assumption)")
 	flags.StringVar(&o.control, "control", "", "take one guard out and demand that the oracle notices: a name, all, or list")
@@ -87,14 +88,14 @@ func drawSeed() uint64 { return 1 + rand.Uint64N(1_000_000) }
 
 // options are the flags.
 type options struct {
-	args                         []string
-	size, control, burn          string
-	seed                         uint64
-	seeds, parallel              int
-	jobs, workers                int
-	kills, redisKills, rollbacks int
-	duration                     time.Duration
-	random, late, guarded, keep  bool
+	args                               []string
+	size, control, burn                string
+	seed                               uint64
+	seeds, parallel                    int
+	jobs, workers                      int
+	kills, redisKills, rollbacks       int
+	duration                           time.Duration
+	random, late, young, guarded, keep bool
 }
 
 // runner makes runs, several at once where that was asked for.
@@ -138,6 +139,7 @@ func (r *runner) runs(ctx context.Context) error {
 			return ctx.Err()
 		}
 		s := sized()
+		s.Young = r.young
 		s.Seed, s.LateReport, s.Burn, s.Keep = seeds[i], r.late, r.burn, r.keep
 		set(&s.Jobs, r.jobs, r.jobs > 0)
 		set(&s.Workers, r.workers, r.workers > 0)

@@ -37,6 +37,7 @@ func (j *job) amounts() []decimal.Decimal { return append(j.others, j.topUp.Amou
 // and now and then they repeat what is long done.
 type producers struct {
 	client *enqueue.Client
+	config enqueue.ClientConfig
 	rdb    *redis.Client
 	taken  func(from, to time.Time) bool // whether a write made between them may be gone
 	jobs   []*job
@@ -85,8 +86,9 @@ func makeJobs(s settings) []*job {
 
 func newProducers(redisAddr string, s settings, taken func(from, to time.Time) bool) *producers {
 	rdb := redis.NewClient(&redis.Options{Addr: redisAddr, ReadTimeout: time.Second})
+	config := enqueue.ClientConfig{Ledger: s.ledger()}
 	return &producers{
-		client: enqueue.NewClient(rdb, enqueue.ClientConfig{Ledger: s.ledger()}), rdb: rdb, taken: taken,
+		client: enqueue.NewClient(rdb, config), config: config, rdb: rdb, taken: taken,
 		jobs: makeJobs(s), draw: rand.New(rand.NewPCG(s.Seed, 3)),
 	}
 }
@@ -132,7 +134,9 @@ func (p *producers) take(n int) []*job {
 }
 
 // submit goes on until each job is acknowledged.
-func (p *producers) submit(ctx context.Context, batch []*job) {
+func (p *producers) submit(ctx context.Context, batch []*job) { p.submitBy(ctx, p.client, batch) }
+
+func (p *producers) submitBy(ctx context.Context, client *enqueue.Client, batch []*job) {
 	open := batch
 	for len(open) > 0 && ctx.Err() == nil {
 		topUps := make([]enqueue.TopUp, len(open))
@@ -141,7 +145,7 @@ func (p *producers) submit(ctx context.Context, batch []*job) {
 		}
 		asked := time.Now()
 		call, cancel := context.WithTimeout(ctx, 5*time.Second)
-		answers := p.client.TopUps(call, topUps)
+		answers := client.TopUps(call, topUps)
 		cancel()
 		var again []*job
 		for i, a := range answers {
@@ -295,18 +299,21 @@ func (p *producers) sent(j *job, state enqueue.State) bool {
 }
 
 // again submits everything that was ever acknowledged once more, as producers do that
-// hear of a Redis that lost writes.
+// hear of a Redis that lost writes. They are new processes, which do not know the
+// Redis of before.
 func (p *producers) again(ctx context.Context) {
+	client := enqueue.NewClient(p.rdb, p.config)
+	defer func() { _ = client.Close() }() // it waits for nothing
 	p.mu.Lock()
 	batch := p.jobs[:p.next:p.next]
 	p.mu.Unlock()
 	for from := 0; from < len(batch) && ctx.Err() == nil; from += 500 {
-		p.repeat(ctx, batch[from:min(from+500, len(batch))])
+		p.repeat(ctx, client, batch[from:min(from+500, len(batch))])
 	}
 }
 
 // repeat is submit for jobs of which some may be on their way by another goroutine.
-func (p *producers) repeat(ctx context.Context, batch []*job) {
+func (p *producers) repeat(ctx context.Context, client *enqueue.Client, batch []*job) {
 	var known []*job
 	for _, j := range batch {
 		j.mu.Lock()
@@ -315,7 +322,7 @@ func (p *producers) repeat(ctx context.Context, batch []*job) {
 		}
 		j.mu.Unlock()
 	}
-	p.submit(ctx, known)
+	p.submitBy(ctx, client, known)
 }
 
 // unacknowledged are the jobs for which there never was an answer.

@@ -96,6 +96,10 @@ func schedule(s settings) [lanes][]event {
 		plan[laneRedis] = append(plan[laneRedis], e)
 	}
 
+	if s.Young {
+		plan[laneRedis] = append(plan[laneRedis], event{At: 1500 * time.Millisecond, Kind: restoreCopy, For: s.postTimeout() / 2, Burst: burstOf(s)})
+	}
+
 	mischief := []string{hurtAPI, hurtRedis, forgetQueue, throwOut, fillMemory, hurtRedis, hurtAPI}
 	for i := range s.Mischief {
 		e := event{At: anywhere(), Kind: mischief[(i+int(s.Seed%7))%len(mischief)], For: between(300*time.Millisecond, 2*time.Second)}
@@ -120,7 +124,7 @@ func schedule(s settings) [lanes][]event {
 
 // burstOf is how many jobs come just before Redis is hurt, so that POSTs are under way.
 func burstOf(s settings) int {
-	return min(60, s.Jobs*2/5/max(1, s.RedisKills+s.Rollbacks))
+	return min(60, s.Jobs*2/5/max(1, s.RedisKills+2*s.Rollbacks)) // a copy that is put back has two
 }
 
 // stopBurst is how many come just before a worker is stopped, so that it may be just
@@ -128,7 +132,7 @@ func burstOf(s settings) int {
 func stopBurst(s settings) int { return min(15, s.Jobs/5/max(1, s.Stops)) }
 
 // kept is how many jobs the bursts need.
-func kept(s settings) int { return burstOf(s)*(s.RedisKills+s.Rollbacks) + stopBurst(s)*s.Stops }
+func kept(s settings) int { return burstOf(s)*(s.RedisKills+2*s.Rollbacks+1) + stopBurst(s)*s.Stops }
 
 func rand64(draw *rand.Rand, below time.Duration) time.Duration {
 	return time.Duration(draw.Int64N(int64(max(1, below))))

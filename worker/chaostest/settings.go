@@ -25,6 +25,7 @@ type settings struct {
 	Mischief   int // asynq's keys deleted, clients thrown out, memory full, links disturbed
 
 	AppendOnly bool // off is a negative control
+	Young      bool // Redis forgets the very first jobs that it ever had, too
 	LateReport bool // the report shows a top-up only long after the settle time
 	Control    string
 	Burn       string // whether a decline uses up the identifier: yes, no, or by the seed

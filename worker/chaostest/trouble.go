@@ -63,6 +63,15 @@ func (t *trouble) happen(ctx context.Context, e event) {
 			return
 		}
 	}
+	if e.Kind == restoreCopy && e.For > time.Second { // what Redis will forget is under way, too
+		var burst sync.WaitGroup
+		burst.Go(func() {
+			if pause(ctx, e.For-e.Lead) {
+				w.producers.burst(ctx, e.Burst)
+			}
+		})
+		defer burst.Wait()
+	}
 	t.note("%s begins: worker %d, for %v, %d bytes, %+v", e.Kind, e.Worker+1, e.For, e.Bytes, e.Way)
 	happened, err := true, error(nil)
 	switch e.Kind {

@@ -128,7 +128,14 @@ func (w *world) run(ctx context.Context) (drained time.Duration, err error) {
 		work = caught
 	}
 	var group sync.WaitGroup
-	group.Go(func() { w.producers.run(work, w.settings.Duration, kept(w.settings)) })
+	group.Go(func() {
+		silence := time.Duration(0)
+		if w.settings.Young { // nobody submits before Redis has forgotten the first burst
+			silence = 2 * time.Second
+			pause(work, silence)
+		}
+		w.producers.run(work, w.settings.Duration-silence, kept(w.settings))
+	})
 	troubled := make(chan error, 1)
 	group.Go(func() { troubled <- w.trouble.run(work, schedule(w.settings)) })
 	group.Wait()
