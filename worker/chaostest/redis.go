@@ -205,7 +205,7 @@ func (r *redisServer) rollBack(ctx context.Context, shorten func() (int64, error
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range sizes {
-		if s.bytes <= left {
+		if s.bytes <= left && s.at.Before(killed) { // later ones were already counted of what is left
 			r.losses[last].From = s.at
 		}
 	}
