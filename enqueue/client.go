@@ -138,8 +138,8 @@ func (c *Client) readSubmission(jobs []TopUp, reply any) []submitted {
 		}
 		return out
 	}
-	if incarnation, ok := values[0].(string); ok {
-		c.ledger.remember(shardOf(jobs[0].ID), incarnation)
+	if token, ok := values[0].(string); ok {
+		c.ledger.remember(shardOf(jobs[0].ID), token)
 	}
 	for i, t := range jobs {
 		out[i] = readSubmitted(t, values[i+1])

@@ -32,6 +32,7 @@ func init() {
 	case "no-barrier": // a Redis that was restarted has the name that it always had
 		blind := without(preludeText,
 			"if inc == '' then", "if true then inc = 'always' end if false then")
+		openScript = redis.NewScript(blind + mustRead("open"))
 		submitScript = redis.NewScript(blind + mustRead("submit"))
 		for name, script := range map[string]**redis.Script{
 			"begin": &beginScript, "outcome": &outcomeScript, "absent": &absentScript, "wait": &waitScript, "delay": &delayScript,

@@ -79,7 +79,7 @@ func (c LedgerConfig) withDefaults() LedgerConfig {
 type Ledger struct {
 	rdb redis.UniversalClient
 	cfg LedgerConfig
-	// known is the incarnation that each shard was last seen in.
+	// known is the token of the incarnation that each shard was last seen in.
 	known [shards]atomic.Pointer[string]
 }
 
@@ -116,6 +116,7 @@ var (
 	preludeText = mustRead("prelude")
 	recordText  = mustRead("record")
 
+	openScript    = newScript(preludeText, "open")
 	submitScript  = newScript(preludeText, "submit")
 	beginScript   = newScript(preludeText+recordText, "begin")
 	outcomeScript = newScript(preludeText+recordText, "outcome")
@@ -140,22 +141,57 @@ func newScript(before, name string) *redis.Script { return redis.NewScript(befor
 
 // arguments are those that prelude.lua reads, before a script's own.
 func (l *Ledger) arguments(id string, own []any) []any {
-	known := ""
-	if seen := l.known[shardOf(id)].Load(); seen != nil {
-		known = *seen
-	}
 	return append([]any{
-		CanonicalID(id), l.cfg.Epoch, known, l.cfg.Who,
+		CanonicalID(id), l.cfg.Epoch, l.token(shardOf(id)), l.cfg.Who,
 		l.cfg.Settle.Milliseconds(), int64(l.cfg.Retention.Seconds()), int64(l.cfg.Memory.Seconds()),
 		l.cfg.Lifetime.Milliseconds(), l.cfg.MaxSends, l.cfg.SweepGrace.Milliseconds(),
 	}, own...)
 }
 
-// remember keeps the incarnation in which a shard answered.
-func (l *Ledger) remember(shard int, incarnation string) {
-	if seen := l.known[shard].Load(); seen == nil || *seen != incarnation {
-		l.known[shard].Store(&incarnation)
+// remember keeps the token of the incarnation in which a shard answered.
+func (l *Ledger) remember(shard int, token string) {
+	if seen := l.known[shard].Load(); seen == nil || *seen != token {
+		l.known[shard].Store(&token)
 	}
+}
+
+func (l *Ledger) token(shard int) string {
+	if seen := l.known[shard].Load(); seen != nil {
+		return *seen
+	}
+	return ""
+}
+
+// Open notes the Redis that the ledger is in, in every shard, before there is a job
+// in it: a shard that never had one could not be told from one that has forgotten
+// everything. Repeated, it tells a Redis that has forgotten what this ledger
+// knows. Workers do both.
+func (l *Ledger) Open(ctx context.Context) error {
+	pipe := l.rdb.Pipeline()
+	var replies [shards]*redis.Cmd
+	call := func(shard int) (keys []string, args []any) {
+		due := dueKey(shard) // stands in for the keys of a job
+		keys = []string{due, due, incarnationKey(shard), due, due}
+		args = []any{"", l.cfg.Epoch, l.token(shard), l.cfg.Who, l.cfg.Settle.Milliseconds(), 0, 0, 0, 0, 0}
+		return keys, args
+	}
+	for shard := range shards {
+		keys, args := call(shard)
+		replies[shard] = openScript.EvalSha(ctx, pipe, keys, args...)
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	for shard, reply := range replies {
+		token, err := reply.Text()
+		if redis.HasErrorPrefix(err, "NOSCRIPT") {
+			keys, args := call(shard)
+			token, err = openScript.Run(ctx, l.rdb, keys, args...).Text()
+		}
+		if err != nil {
+			return fmt.Errorf("ledger: open shard %d: %w", shard, err)
+		}
+		l.remember(shard, token)
+	}
+	return nil
 }
 
 // call runs a script on one job. extra is carried in the same round trip.
@@ -180,8 +216,8 @@ func (l *Ledger) call(ctx context.Context, script *redis.Script, id string, extr
 	version, _ := values[1].(int64)
 	next, _ := values[2].(string)
 	state, _ := values[3].(string)
-	incarnation, _ := values[4].(string)
-	l.remember(shard, incarnation)
+	token, _ := values[4].(string)
+	l.remember(shard, token)
 	answer := Answer{Word: word, State: State(state), Version: version}
 	if ms, err := strconv.ParseInt(next, 10, 64); err == nil && ms > 0 {
 		answer.NextAt = time.UnixMilli(ms).UTC()

@@ -511,9 +511,6 @@ func TestMissing(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.want("look", Unknown)(w.l.Missing(w.Context(), "Lost"))
 		w.want("stale", Unknown)(w.l.Missing(w.Context(), "lost"))
-		if r, err := w.c.TopUp(w.Context(), job("lost")); err != nil || r.State != Unknown || r.Code != CodeRecordLost {
-			w.Fatalf("%+v %v", r, err) // no conflict: that would ask for a new id
-		}
 		w.almostProven(w.l, "lost")
 		w.want("review", NeedsReview)(w.absent("lost"))
 		if r := w.record("lost"); r.Code != CodeRecordLost || r.Result().MoneyMoved != MovedUnknown {
@@ -528,6 +525,66 @@ func TestMissing(t *testing.T) {
 		time.Sleep(91 * 24 * time.Hour)
 		w.want("done", "")(w.l.Missing(w.Context(), "lost"))
 	})
+}
+
+// A lost request that is submitted again is a job like any other whose fate is open.
+func TestMissingIsSubmittedAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.want("look", Unknown)(w.l.Missing(w.Context(), "lost"))
+		if r, err := w.c.TopUp(w.Context(), job("lost")); err != nil || r.State != Unknown {
+			w.Fatalf("%+v %v", r, err) // no conflict: that would ask for a new id
+		}
+		other := job("lost")
+		other.OperatorID++
+		if _, err := w.c.TopUp(w.Context(), other); !errors.Is(err, ErrConflict) {
+			w.Fatal(err)
+		}
+		w.almostProven(w.l, "lost")
+		w.want("resend", Queued)(w.absent("lost"))
+		if r := w.record("lost"); r.Code != "" || !r.Suspect || r.TopUp.OperatorID != job("lost").OperatorID {
+			w.Fatalf("%+v", r)
+		}
+	})
+}
+
+// A Redis that has forgotten everything looks new to a process that has just started,
+// and not to one that knew it before.
+func TestEmptiedRedisIsNotNew(t *testing.T) {
+	for _, knows := range []bool{false, true} {
+		inWorld(t, func(w *world) {
+			if err := w.l.Open(w.Context()); err != nil {
+				w.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			w.m.FlushAll()
+			started := NewLedger(w.rdb, w.l.cfg)
+			if err := started.Open(w.Context()); err != nil {
+				w.Fatal(err)
+			}
+			client := NewClient(w.rdb, ClientConfig{Ledger: w.l.cfg})
+			defer func() { _ = client.Close() }()
+			if _, err := client.TopUp(w.Context(), job("again")); err != nil {
+				w.Fatal(err)
+			}
+			if !knows {
+				w.want("send", Sending)(started.Begin(w.Context(), "again", NewClaim()))
+				return
+			}
+			if err := w.l.Open(w.Context()); err != nil {
+				w.Fatal(err)
+			}
+			w.want("look", Unknown)(started.Begin(w.Context(), "again", NewClaim()))
+			// It is told once: what is submitted later, by whomever, is looked up too, and then goes.
+			if err := errors.Join(started.Open(w.Context()), w.l.Open(w.Context())); err != nil {
+				w.Fatal(err)
+			}
+			time.Sleep(11 * time.Minute)
+			if _, err := client.TopUp(w.Context(), job("later")); err != nil {
+				w.Fatal(err)
+			}
+			w.want("send", Sending)(started.Begin(w.Context(), "later", NewClaim()))
+		})
+	}
 }
 
 func TestWaiting(t *testing.T) {

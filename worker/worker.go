@@ -13,7 +13,6 @@ import (
 	"github.com/govalues/decimal"
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"golang.org/x/sync/errgroup"
 
 	"example.com/topup/enqueue"
@@ -68,12 +67,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	sweeper := NewSweeper(w.cfg.Redis, w.ledger, inspector, w.queue, SweeperConfig{
 		Interval: w.cfg.scaled(30 * time.Second), Recheck: w.cfg.scaled(5 * time.Minute), Logger: w.log,
 	})
+	if err := w.ledger.Open(ctx); err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
 	if err := w.holds.refresh(ctx); err != nil { // a job must not pass before the holds are known
 		return fmt.Errorf("worker: %w", err)
 	}
 	var group errgroup.Group
 	group.Go(func() error { return w.holds.Run(background, w.probe) })
 	group.Go(func() error { return sweeper.Run(background) })
+	group.Go(func() error { return w.watchRedis(background) })
 
 	var errs []error
 	var started []*asynq.Server
@@ -98,41 +101,6 @@ func (w *Worker) Run(ctx context.Context) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-// ownClient is a connection pool for asynq alone, with the repair of its lost
-// acknowledgements; handlers keep theirs, whose cancellations are real.
-func ownClient(rdb redis.UniversalClient) (redis.UniversalClient, func()) {
-	var own redis.UniversalClient
-	switch c := rdb.(type) {
-	case *redis.Client:
-		options := *c.Options()
-		options.PushNotificationProcessor, options.MaintNotificationsConfig = nil, fresh(options.MaintNotificationsConfig)
-		own = redis.NewClient(&options)
-	case *redis.ClusterClient:
-		options := *c.Options()
-		options.MaintNotificationsConfig = fresh(options.MaintNotificationsConfig)
-		own = redis.NewClusterClient(&options)
-	default:
-		return rdb, func() {}
-	}
-	own.AddHook(Uncancel{})
-	return own, func() { _ = own.Close() } // nothing is left to lose
-}
-
-// SizePool sets what a worker's connections to Redis cost: a job uses one for a
-// few round trips alone, and what it reads and writes is short.
-func SizePool(o *redis.Options, inFlight int) {
-	o.PoolSize = max(32, inFlight/8)
-	o.ReadBufferSize, o.WriteBufferSize = 8<<10, 8<<10
-}
-
-// fresh is a copy without what the client of the original has filled in.
-func fresh(cfg *maintnotifications.Config) *maintnotifications.Config {
-	if cfg == nil {
-		return nil
-	}
-	return &maintnotifications.Config{Mode: cfg.Mode}
 }
 
 // servers are those for single jobs, for campaigns and for follow-ups, so that none

@@ -8,7 +8,7 @@ local provider, needed, spacing, patience, later, skew, top = tonumber(A[1]), to
 if state ~= 'unknown' then
   return answer('busy', number('na'))
 end
-if R.i ~= inc then
+if strange then
   return suspect()
 end
 local function again(at, empty)
@@ -69,5 +69,5 @@ end
 if number('n') >= tonumber(R.mx or max_sends) then
   return give_up('TOO_MANY_SENDS')
 end
-move('queued', 'resend', now, {'r', 'backoff'}, {'e', 'ea'})
+move('queued', 'resend', now, {'r', 'backoff', 'c', ''}, {'e', 'ea'})
 return answer('resend', now)

@@ -17,7 +17,7 @@ end
 if state ~= 'queued' then
   return answer('busy', number('na'))
 end
-if R.i ~= inc then
+if strange then
   return suspect()
 end
 if now < number('na') then

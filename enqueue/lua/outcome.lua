@@ -117,7 +117,7 @@ end
 
 -- What follows says that nothing was executed: it counts only from the holder of
 -- the permission, in time, and where Redis has forgotten nothing since.
-if not mine or R.i ~= inc or now >= number('sa') then
+if not mine or strange or now >= number('sa') then
   return answer('ignored')
 end
 if kind == 'in_use' then -- the identifier is used: its transaction must be found

@@ -19,28 +19,33 @@ local function named(section, name)
   return last and string.sub(info, last + 1, last + 12) or ''
 end
 
--- incarnation names the Redis process that runs this script, and says until when
--- it may have forgotten writes of the one before. It asks Redis itself, so that no
--- script can run with the name of a process that is gone; epoch stands in for it
--- where Redis has no such name (memory://).
+-- incarnation names the Redis process that runs this script, and says until when it
+-- may have forgotten writes, since when it is known, and by what a client knows it
+-- again. It asks Redis itself, so that no script can run with the name of a process
+-- that is gone; epoch stands in for it where Redis has no such name (memory://).
 local function incarnation()
   local inc = epoch
   if inc == '' then
     inc = named('server', 'run_id:') .. named('replication', 'master_replid:')
   end
   local seen = redis.call('HMGET', INCARNATION, 'now', 'seen', 'first')
-  if seen[1] == inc then
-    if seen[3] == '1' then
-      return inc, 0
+  local token = inc .. '@' .. (seen[2] or '')
+  if seen[1] == inc and seen[3] ~= '1' then
+    return inc, tonumber(seen[2]) + settle, tonumber(seen[2]), token
+  end
+  -- An empty Redis that no client has seen otherwise is new: it can have forgotten
+  -- nothing. A client that comes later may know better.
+  if known == '' or known == token then
+    if seen[1] == inc then
+      return inc, 0, 0, token
     end
-    return inc, tonumber(seen[2]) + settle
+    if not seen[1] then
+      redis.call('HSET', INCARNATION, 'now', inc, 'seen', int(now), 'first', '1')
+      return inc, 0, 0, inc .. '@' .. int(now)
+    end
   end
-  -- An empty Redis that this client has never seen full is new: it can have
-  -- forgotten nothing.
-  if not seen[1] and known == '' then
-    redis.call('HSET', INCARNATION, 'now', inc, 'seen', int(now), 'first', '1')
-    return inc, 0
-  end
-  redis.call('HSET', INCARNATION, 'now', inc, 'seen', int(now), 'first', '0')
-  return inc, now + settle
+  -- What a client did in this very moment, to a Redis that seemed new, lies before it.
+  local since = seen[1] == inc and now + 1 or now
+  redis.call('HSET', INCARNATION, 'now', inc, 'seen', int(since), 'first', '0')
+  return inc, since + settle, since, inc .. '@' .. int(since)
 end

@@ -1,6 +1,6 @@
 -- The record of one job, for every script but submit. The script's own arguments are
 -- A[1], A[2], …
-local inc, barrier = incarnation()
+local inc, barrier, since, token = incarnation()
 local A = {unpack(ARGV, OWN + 1)}
 local R = {} -- its fields by their names in record.go
 do
@@ -12,6 +12,8 @@ end
 local state = R.s
 local version = tonumber(R.v or 0)
 local function number(name) return tonumber(R[name] or 0) end
+-- Whether it last changed under a Redis that this one may have forgotten writes of.
+local strange = R.i ~= inc or tonumber(R.ua or R.ca or 0) < since
 
 local KEEP = 24 -- lines of a record's log
 local LETTER = {queued = 'q', sending = 's', processing = 'p', unknown = 'u', succeeded = 'S', failed = 'F', refunded = 'R', cancelled = 'C', needs_review = 'N'}
@@ -86,9 +88,9 @@ local function move(to, why, next_at, set, del)
   state = to
 end
 
--- answer: the word, the version, the next action, the state, the incarnation.
+-- answer: the word, the version, the next action, the state, the token of the incarnation.
 local function answer(word, next_at)
-  return {word, version, int(next_at or 0), state or '', inc}
+  return {word, version, int(next_at or 0), state or '', token}
 end
 
 -- give_up ends a job that may not be sent any more.

@@ -2,13 +2,13 @@
 -- record and tomb of each job. Its own arguments: per job the id, the time before which it is not
 -- sent (or 0), the number of its fields and values, and these.
 -- Answers per job: {'created', now} or {'exists', the record} or {'gone', the tomb}.
-local inc, barrier = incarnation()
+local inc, barrier, _, token = incarnation()
 -- In the time in which this Redis may have forgotten jobs, a new one may be an old one.
 local born = inc
 if now < barrier then
   born = '?'
 end
-local out = {inc}
+local out = {token}
 local due = {}
 local at = int(now)
 local a, k = OWN + 1, 6
@@ -22,6 +22,9 @@ while a <= #ARGV do
     due[#due + 1] = job
     out[#out + 1] = {'created', at}
   elseif redis.call('EXISTS', record) == 1 then
+    if redis.call('HEXISTS', record, 'f') == 0 then -- only its wake-up was left: here is what it was
+      redis.call('HSET', record, unpack(ARGV, a + 3, a + 2 + count))
+    end
     out[#out + 1] = {'exists', redis.call('HGETALL', record)}
   else
     out[#out + 1] = {'gone', redis.call('GET', tomb)}
