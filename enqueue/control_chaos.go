@@ -30,8 +30,7 @@ func init() {
 			"if provider > 0 and provider + skew < settled then", "if false then",
 			"if empty < needed then", "if false then"))
 	case "no-barrier": // a Redis that was restarted has the name that it always had
-		blind := without(preludeText,
-			"if inc == '' then", "if true then inc = 'always' end if false then")
+		blind := preludeText + "\nlocal function incarnation() return 'always', 0, 0, 'always@0' end\n"
 		openScript = redis.NewScript(blind + mustRead("open"))
 		submitScript = redis.NewScript(blind + mustRead("submit"))
 		for name, script := range map[string]**redis.Script{

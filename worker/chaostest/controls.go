@@ -25,6 +25,7 @@ var controls = []control{
 	}},
 	{"no-barrier", "a Redis that was restarted is believed", []string{checkTwice, checkOverlap}, func(s *settings) {
 		s.Jobs, s.RedisKills, s.Rollbacks, s.Duration = 800, 0, 10, 40*time.Second
+		s.Scale = 1.0 / 60 // so that a POST is still under way when Redis is back
 	}},
 	{"eager-identifier", "an identifier that is in use is replaced at once", []string{checkTwice}, func(s *settings) {
 		s.LateReport, s.RedisKills, s.Rollbacks = true, 0, 0
