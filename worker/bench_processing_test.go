@@ -26,9 +26,9 @@ func BenchmarkProcessing(b *testing.B) {
 	for _, c := range []struct {
 		latency time.Duration
 		jobs    int
-	}{{0, 4000}, {300 * time.Millisecond, 5000}} {
+	}{{0, 4000}, {300 * time.Millisecond, 12000}} {
 		b.Run(fmt.Sprintf("latency=%dms", c.latency.Milliseconds()), func(b *testing.B) {
-			s := &bench{TB: b, direct: rdb, rdb: pool(b, rdb.Options().Addr, 500), inFlight: 500, latency: c.latency}
+			s := &bench{TB: b, direct: rdb, rdb: pool(b, rdb.Options().Addr, 500), inFlight: 500, latency: c.latency, expected: max(c.latency, 50*time.Millisecond)}
 			s.compare("redis on loopback", variant{"bare", c.jobs, s.bare}, variant{"naive", c.jobs, s.naive}, variant{"full", c.jobs, s.full})
 		})
 	}
@@ -136,7 +136,7 @@ func (s *bench) startFull(sim *simServer) (stop func()) {
 		s.Fatal(err)
 	}
 	made, err := worker.New(worker.Config{
-		Redis: s.rdb, Reloadly: client, InFlight: s.inFlight, Spacing: -1, Latency: max(s.latency, time.Millisecond),
+		Redis: s.rdb, Reloadly: client, InFlight: s.inFlight, Spacing: -1, Latency: s.expected,
 	})
 	if err != nil {
 		s.Fatal(err)

@@ -29,7 +29,8 @@ type bench struct {
 	direct   *redis.Client // for the producer, the counting and the cleaning
 	rdb      *redis.Client // for the worker; it can be further away
 	inFlight int
-	latency  time.Duration
+	latency  time.Duration // the simulator's
+	expected time.Duration // what the worker is told of it; zero is its default
 	jobs     int
 }
 

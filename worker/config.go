@@ -24,7 +24,7 @@ type Config struct {
 	// InFlight is how many POSTs this process has under way at once. Defaults to 100.
 	InFlight int
 	// Servers is how many asynq servers of each kind share the process. Defaults to
-	// 2 × in flight ÷ latency × round trip, from 1 to 8, measured at the start.
+	// 5 × in flight ÷ latency × round trip, from 1 to 24, measured at the start.
 	Servers int
 	// Latency is what one POST is expected to take, for that rule. Defaults to 300 ms.
 	Latency time.Duration

@@ -106,7 +106,8 @@ func (w *Worker) Run(ctx context.Context) error {
 // servers are those for single jobs, for campaigns and for follow-ups, so that none
 // waits behind another. An asynq server asks for one task of one queue a round trip,
 // so a distant Redis needs several for each. Together those of a kind take in twice as many
-// tasks as POSTs can be under way: one stands ready for each that ends.
+// tasks as POSTs can be under way, so that one stands ready for each that ends; and
+// together they ask an empty queue as often as one alone would.
 func (w *Worker) servers(ctx context.Context, rdb redis.UniversalClient) []*asynq.Server {
 	count := cmp.Or(w.cfg.Servers, w.serverCount(ctx))
 	base := asynq.Config{
@@ -132,15 +133,22 @@ func (w *Worker) servers(ctx context.Context, rdb redis.UniversalClient) []*asyn
 		enqueue.QueueTopUps: w.cfg.Poll, enqueue.QueueCampaigns: 10 * w.cfg.Poll, enqueue.QueueFollowups: 10 * w.cfg.Poll,
 	} {
 		kind := base
-		kind.Queues, kind.TaskCheckInterval = map[string]int{queue: 1}, poll
-		for range count {
+		kind.Queues, kind.TaskCheckInterval = map[string]int{queue: 1}, poll*time.Duration(count)
+		for i := range count {
+			if i > 0 { // one is enough to bring forward what is due
+				kind.DelayedTaskCheckInterval = time.Minute
+			}
 			servers = append(servers, asynq.NewServerFromRedisClient(rdb, kind))
 		}
 	}
 	return servers
 }
 
-// serverCount is 2 × in flight ÷ latency × round trip to Redis, from 1 to 8.
+// maxServers is what one process starts by itself.
+const maxServers = 24
+
+// serverCount is 5 × in flight ÷ latency × round trip to Redis, from 1 to maxServers:
+// under load a round trip takes several times what it takes an idle process.
 func (w *Worker) serverCount(ctx context.Context) int {
 	best := time.Hour
 	for range 5 {
@@ -150,8 +158,8 @@ func (w *Worker) serverCount(ctx context.Context) int {
 		}
 		best = min(best, time.Since(start))
 	}
-	need := 2 * float64(w.cfg.InFlight) * float64(best) / float64(w.cfg.Latency)
-	return min(8, max(1, int(need+0.5)))
+	need := 5 * float64(w.cfg.InFlight) * float64(best) / float64(w.cfg.Latency)
+	return min(maxServers, max(1, int(need+0.5)))
 }
 
 // probe reports whether the account can pay again.

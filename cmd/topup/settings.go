@@ -35,7 +35,7 @@ type Settings struct {
 	AuthURL          string        `env:"RELOADLY_AUTH_URL" help:"Where access is granted; empty is Reloadly's own"`
 	APIURL           string        `env:"RELOADLY_API_URL" help:"Where top-ups are sent; empty is the environment's own"`
 	InFlight         int           `env:"TOPUP_IN_FLIGHT" envDefault:"100" help:"POSTs under way at once in one worker"`
-	Servers          int           `env:"TOPUP_SERVERS" envDefault:"0" help:"asynq servers in one worker; 0 measures the way to Redis and chooses 1 to 8"`
+	Servers          int           `env:"TOPUP_SERVERS" envDefault:"0" help:"asynq servers in one worker; 0 measures the way to Redis and chooses 1 to 24"`
 	Async            bool          `env:"TOPUP_ASYNC" envDefault:"false" help:"Send by POST /topups-async"`
 	PerSecond        int           `env:"TOPUP_PER_SECOND" envDefault:"0" help:"POSTs a second of the whole fleet; 0 is no limit"`
 	FleetInFlight    int           `env:"TOPUP_FLEET_IN_FLIGHT" envDefault:"0" help:"POSTs under way in the whole fleet; 0 is no limit"`
