@@ -65,7 +65,9 @@ func runAlone(setting string) error {
 	if f.Idle, err = ownStatus("VmRSS"); err != nil {
 		return err
 	}
-	rdb := redis.NewClient(&redis.Options{Addr: a.Redis, PoolSize: a.InFlight + 20})
+	options := &redis.Options{Addr: a.Redis}
+	worker.SizePool(options, a.InFlight)
+	rdb := redis.NewClient(options)
 	defer func() { _ = rdb.Close() }()
 	client, err := reloadly.New(reloadly.Config{
 		ClientID: "id", ClientSecret: "secret", AuthURL: a.Provider, APIURL: a.Provider, InFlight: a.InFlight,

@@ -34,6 +34,7 @@ func ownClient(rdb redis.UniversalClient) (redis.UniversalClient, func()) {
 func SizePool(o *redis.Options, inFlight int) {
 	o.PoolSize = max(32, inFlight/8)
 	o.ReadBufferSize, o.WriteBufferSize = 8<<10, 8<<10
+	o.PipelineReadBufferSize, o.PipelineWriteBufferSize = 32<<10, 32<<10
 }
 
 // fresh is a copy without what the client of the original has filled in.
