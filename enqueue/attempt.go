@@ -13,6 +13,9 @@ import (
 // backwards when Redis loses writes, and then two attempts held the same number.
 type Claim string
 
+// Adopting stands for a claim in what a person's look-up of the whole job found.
+const Adopting Claim = "adopt"
+
 // NewClaim is a fresh 128-bit claim.
 func NewClaim() Claim {
 	var b [16]byte

@@ -76,10 +76,23 @@ var deflaters = sync.Pool{New: func() any {
 	return w
 }}
 
+// maxPieces is what a script writes at once; an answer has three or four.
+const maxPieces = 200
+
+// packTransaction leaves of an answer that is far too large what says whose it is and
+// what was paid: it has to be booked in any case.
 func packTransaction(t *Transaction) ([]string, error) {
 	if t == nil {
 		return nil, nil
 	}
+	pieces, err := pack(t)
+	if err == nil && len(pieces) > maxPieces {
+		pieces, err = pack(&Transaction{TransactionID: t.TransactionID, Status: t.Status, OperatorID: t.OperatorID})
+	}
+	return pieces, err
+}
+
+func pack(t *Transaction) ([]string, error) {
 	text, err := json.Marshal(t)
 	if err != nil {
 		return nil, fmt.Errorf("encode the transaction: %w", err)

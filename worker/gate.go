@@ -79,6 +79,7 @@ type pass struct {
 	record   *enqueue.Record
 	slot     string    // of the fleet; empty where there is no limit
 	reserved time.Time // when it took its number; zero where it did not
+	trial    bool      // it tries an operator out
 	done     atomic.Bool
 }
 
@@ -129,12 +130,18 @@ func (g *Gate) pass(ctx context.Context, p *pass) (*Wait, error) {
 	if err == nil && delay > 0 {
 		return &Wait{Reason: trial.Reason, Delay: g.behind(delay), Held: true}, nil
 	}
+	p.trial = err == nil
 	return nil, err
 }
 
-// Held is why the job may not go any more, or nil. It asks nobody.
-func (g *Gate) Held(r *enqueue.Record) *Wait {
-	_, wait := g.held(r)
+// Held is why a job that passed may not go any more, or nil. It asks nobody. The one
+// that tries an operator out does not wait for its breaker.
+func (t Ticket) Held() *Wait {
+	p := t.pass
+	if hold, held := p.gate.holds.Find(p.record); p.trial && held && hold.breaker() {
+		return nil
+	}
+	_, wait := p.gate.held(p.record)
 	return wait
 }
 

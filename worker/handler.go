@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"github.com/govalues/decimal"
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
@@ -82,7 +83,7 @@ func (w *Worker) attempt(ctx context.Context, r *enqueue.Record, version int64) 
 		return err
 	}
 	defer leave()
-	if wait := w.gate.Held(r); wait != nil { // a hold may have come while the job waited for its turn
+	if wait := ticket.Held(); wait != nil { // a hold may have come while the job waited for its turn
 		answer, err := w.ledger.Wait(ctx, r, wait.Reason, wait.Delay, wait.Held)
 		return w.follow(ctx, r.TopUp.ID, answer, err)
 	}
@@ -172,7 +173,7 @@ func final(err error) bool {
 
 // notReady puts a job off that could not be prepared: nothing was sent.
 func (w *Worker) notReady(ctx context.Context, r *enqueue.Record, cause error) error {
-	reason, delay, held := enqueue.Backoff, w.backoff(r.Sends+1), false
+	reason, delay, held := enqueue.Backoff, w.longer(r), false
 	var e *reloadly.Error
 	if errors.As(cause, &e) {
 		switch e.Advice {
@@ -215,9 +216,11 @@ func (w *Worker) ownSuccess(ctx context.Context, r *enqueue.Record) *enqueue.Out
 func (w *Worker) tellGate(ctx context.Context, r *enqueue.Record, o enqueue.Outcome) {
 	switch {
 	case o.Kind == enqueue.KindHeld:
-		if o.Reason == enqueue.InsufficientBalance {
-			w.needed.Store(&r.TopUp.Amount)
+		var needed *decimal.Decimal // in the account's currency, where it is known
+		if o.Reason == enqueue.InsufficientBalance && !r.TopUp.UseLocalAmount {
+			needed = &r.TopUp.Amount
 		}
+		w.needed.Store(needed)
 		w.hold(ctx, "account", o.Reason, o.Code)
 	case o.Reason == enqueue.RateLimited:
 		w.gate.Pause(ctx, o.Delay)
@@ -247,6 +250,12 @@ func (w *Worker) book(ctx context.Context, r *enqueue.Record, o enqueue.Outcome)
 		backoff.WithMaxInterval(w.cfg.scaled(5*time.Second)), backoff.WithMaxElapsedTime(w.cfg.scaled(time.Minute)))
 	err := backoff.Retry(func() (err error) {
 		answer, err = w.ledger.Settle(ctx, id, o, w.summary(ctx, r, o))
+		if err == nil && answer.Word == enqueue.AnswerMissing && o.Transaction != nil {
+			w.log.ErrorContext(ctx, "a transaction belongs to a job that the ledger has forgotten", "job", id, "transaction", o.Transaction.TransactionID)
+			if _, err = w.ledger.Missing(ctx, id); err == nil {
+				answer, err = w.ledger.Settle(ctx, id, o, nil)
+			}
+		}
 		return err
 	}, policy)
 	if err != nil {

@@ -67,6 +67,9 @@ func (w *Worker) reconcile(ctx context.Context, r *enqueue.Record) error {
 		return w.poll(ctx, r)
 	}
 	f, err := w.find(ctx, r)
+	if err != nil && r.State == enqueue.Sending {
+		return w.lapse(ctx, r, err)
+	}
 	if err != nil {
 		return w.later(ctx, r, err)
 	}
@@ -76,18 +79,23 @@ func (w *Worker) reconcile(ctx context.Context, r *enqueue.Record) error {
 		return w.adopt(ctx, r, f)
 	}
 	if r.State == enqueue.Sending {
-		// The holder may still be at it: only what was found counts.
-		answer, err := w.ledger.Lapse(ctx, id)
-		if err == nil && answer.Word == enqueue.AnswerBusy {
-			return w.later(ctx, r, nil)
-		}
-		return w.follow(ctx, id, answer, err)
+		return w.lapse(ctx, r, nil)
 	}
 	if f.foreign {
 		return w.book(ctx, r, enqueue.Outcome{Kind: enqueue.KindForeign})
 	}
 	answer, err := w.ledger.Absent(ctx, id, f.date, w.lookupDelay(w.age(r)))
 	return w.follow(ctx, id, answer, err)
+}
+
+// lapse ends a permission by time alone, also where look-ups fail. Until then the
+// holder may still be at it: only what is found counts.
+func (w *Worker) lapse(ctx context.Context, r *enqueue.Record, cause error) error {
+	answer, err := w.ledger.Lapse(ctx, r.TopUp.ID)
+	if err == nil && answer.Word == enqueue.AnswerBusy {
+		return w.later(ctx, r, cause)
+	}
+	return w.follow(ctx, r.TopUp.ID, answer, err)
 }
 
 // adopt books what was found, and an executed second one after it.
@@ -164,7 +172,9 @@ func Adopt(ctx context.Context, ledger *enqueue.Ledger, client *reloadly.Client,
 	if f.best == nil {
 		return ErrNothingFound
 	}
-	answer, err := ledger.Settle(ctx, id, evidence(f.best), nil)
+	best := evidence(f.best)
+	best.Claim = enqueue.Adopting
+	answer, err := ledger.Settle(ctx, id, best, nil)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func (w *Worker) verdict(r *enqueue.Record, t *reloadly.Transaction, err error) 
 	o := enqueue.Outcome{Code: e.Code, Delay: w.backoff(r.Sends)}
 	switch e.Outcome {
 	case reloadly.NotSent:
-		o.Kind, o.Reason, o.GiveBack = enqueue.KindRetry, enqueue.Backoff, true
+		o.Kind, o.Reason, o.GiveBack, o.Delay = enqueue.KindRetry, enqueue.Backoff, true, w.longer(r)
 		switch e.Advice {
 		case reloadly.HoldAccount:
 			o.Kind, o.Reason = enqueue.KindHeld, enqueue.Account
@@ -94,6 +94,18 @@ func (w *Worker) backoff(sends int) time.Duration {
 	const least, most = 5 * time.Second, 15 * time.Minute
 	ceiling := min(most, least<<min(max(sends, 1), 10))
 	return w.cfg.scaled(least + rand.N(ceiling-least+1))
+}
+
+// longer is the backoff of what cost no send: once to three times the last one,
+// between 5 s and 15 min.
+func (w *Worker) longer(r *enqueue.Record) time.Duration {
+	least, most := w.cfg.scaled(5*time.Second), w.cfg.scaled(15*time.Minute)
+	floor, ceiling := least, 2*least
+	if r.Reason == enqueue.Backoff {
+		floor = max(least, min(r.NextAt.Sub(r.UpdatedAt), most/2))
+		ceiling = min(3*floor, most)
+	}
+	return floor + rand.N(ceiling-floor+1)
 }
 
 // lookups are the ages of a send at which it is looked up, then every 15 min.

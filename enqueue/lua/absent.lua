@@ -21,7 +21,11 @@ local settled = number('sa')
 local overdue = now > number('ua') + patience -- counted from when its fate became unknown
 -- Two clocks must agree that the settle time is over: ours and the provider's.
 if now < settled then
-  return again(math.min(now + later, math.max(settled, now + 1000)), 0)
+  local at = math.max(settled, now + 1000)
+  if not R.su then -- what a restarted Redis may have forgotten was looked for once already
+    at = math.min(now + later, at)
+  end
+  return again(at, 0)
 end
 if provider > 0 and provider + skew < settled and not overdue then
   return again(now + later, 0)

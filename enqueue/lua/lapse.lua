@@ -8,5 +8,8 @@ local window = tonumber(redis.call('HGET', J, 'sw') or over)
 if now < window then
   return answer('busy', window)
 end
+if strange then
+  return suspect()
+end
 move('unknown', 'lapsed', now, {'am', number('am') + 1}, {'cl', 'e', 'ea'})
 return answer('look', now)

@@ -1,4 +1,5 @@
--- outcome writes what became of a send. A: claim ('' for what a look-up found),
+-- outcome writes what became of a send. A: claim ('' for what a look-up found, adopt
+-- for what a person's look-up of all found),
 -- kind, code, reason, next action (a time in ms, or 'in' ms when negative), 1 when
 -- the send is given back, transaction id or '', then the pieces of the transaction.
 -- Answers: done, ignored, same, double, alert, look.
@@ -86,7 +87,8 @@ if (kind == 'failed' or kind == 'refunded') and tx ~= '' then
     redis.call('ZADD', DUE, int(number('sa') + grace), id)
     return answer('wait', number('sa'))
   end
-  local its = known_tx == '' or known_tx == tx or R.dx == tx -- not the end of another one
+  -- Not the end of another one, nor of one of two.
+  local its = known_tx == '' or ((known_tx == tx or R.dx == tx) and (not R.dx or claim == 'adopt'))
   if not mine and state ~= 'unknown' and not ((state == 'processing' or state == 'needs_review') and its)
     and not (state == 'succeeded' and kind == 'refunded' and known_tx == tx and not R.dx) then
     return answer('ignored')

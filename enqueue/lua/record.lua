@@ -32,6 +32,10 @@ local function move(to, why, next_at, set, del)
   local gone = {}
   local tx = R.tx or ''
   set = set or {}
+  if strange and R.i then -- what it changes now must not make it look like known
+    h[#h + 1] = 'i'
+    h[#h + 1] = '?'
+  end
   for k = 1, #set, 2 do
     local name, value = set[k], set[k + 1]
     if value ~= '' then

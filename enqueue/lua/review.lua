@@ -21,7 +21,7 @@ if (state ~= 'needs_review' and state ~= 'failed' and state ~= 'refunded') or no
 end
 -- In the time in which this Redis may have forgotten a decision, this may not be the first.
 local born = R.i or inc
-if now < barrier then
+if now < barrier or (R.i and strange) then
   born = '?'
 end
 local at = math.max(now, number('sn') + pause)

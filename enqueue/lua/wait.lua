@@ -1,8 +1,11 @@
 -- wait puts off a job that still waits. A: the version it was read in, reason,
--- ms from now, 1 when it is on hold. Answers: done, stale, failed, review.
+-- ms from now, 1 when it is on hold. Answers: done, stale, look, failed, review.
 local seen, reason, delay, held = tonumber(A[1]), A[2], tonumber(A[3]), A[4]
 if state ~= 'queued' or version ~= seen then
   return answer('stale', number('na'))
+end
+if strange then
+  return suspect()
 end
 if expired() then
   return give_up('EXPIRED')
