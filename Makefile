@@ -1,7 +1,7 @@
 # Needs Go and nothing else; `make test` adds redis-server where it is missing.
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo test lint bench chaos chaos-short chaos-long redis
+.PHONY: demo test lint bench chaos chaos-short chaos-long crash recovery balance soak redis
 
 ## demo: two dozen top-ups on this machine alone, with every kind of outcome
 demo:
@@ -39,6 +39,22 @@ chaos-short: redis
 ## chaos-long: a night of it: 10,000 jobs for each of ten seeds
 chaos-long: redis
 	@$(CHAOS) -size long -seed 1001 -seeds 10 $(ARGS)
+
+## crash: processes kill themselves before and after each write, and around the POST; about 90 seconds
+crash: redis
+	@$(CHAOS) -crash all -parallel 6 $(ARGS)
+
+## recovery: how soon a job goes on whose worker was killed, at default settings; some minutes
+recovery: redis
+	@$(CHAOS) -recovery $(ARGS)
+
+## balance: what meets an account that runs dry in the middle of a campaign
+balance: redis
+	@$(CHAOS) -balance $(ARGS)
+
+## soak: 20 minutes of steady load, in which nothing may grow
+soak: redis
+	@$(CHAOS) -soak 20m $(ARGS)
 
 # Some tests show what miniredis cannot: persistence, kills, restarts.
 redis:

@@ -83,8 +83,13 @@ type Ledger struct {
 	known [shards]atomic.Pointer[string]
 }
 
+// opened is told of the Redis of each ledger. It is a variable only so that
+// worker/chaostest can end a process before and after each write.
+var opened = func(redis.UniversalClient) {}
+
 // NewLedger opens the ledger in rdb. It writes nothing.
 func NewLedger(rdb redis.UniversalClient, cfg LedgerConfig) *Ledger {
+	opened(rdb)
 	return &Ledger{rdb: rdb, cfg: cfg.withDefaults()}
 }
 

@@ -13,6 +13,10 @@ import (
 	"unicode"
 )
 
+// dial makes connections where the Config says nothing. It is a variable only so that
+// worker/chaostest can end a process in the middle of a request.
+var dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+
 // Environment chooses the provider's hosts and the audience of the credentials.
 type Environment string
 
@@ -109,7 +113,7 @@ func (c Config) withDefaults() (Config, error) {
 	defaultTo(&c.ReadRetryFor, defaultReadRetry)
 	defaultTo(&c.BackoffInitial, defaultBackoff)
 	if c.Dial == nil {
-		c.Dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+		c.Dial = dial
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

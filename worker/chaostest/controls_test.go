@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The shipped binary has no way to take a guard out; the one built for it has every one
+// The shipped binary has no way to take a guard out or to kill itself; the one built for it has every one
 // of them, and each still finds what it changes.
 func TestControlsAreBuiltInOnlyOnDemand(t *testing.T) {
 	for _, control := range []bool{false, true} {
@@ -19,8 +19,10 @@ func TestControlsAreBuiltInOnlyOnDemand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes.Contains(text, []byte(controlVariable)) != control {
-			t.Errorf("built for controls: %v, and %s is in it: %v", control, controlVariable, !control)
+		for _, variable := range []string{controlVariable, crashVariable} {
+			if bytes.Contains(text, []byte(variable)) != control {
+				t.Errorf("built for controls: %v, and %s is in it: %v", control, variable, !control)
+			}
 		}
 		for _, c := range controls {
 			cmd := exec.CommandContext(t.Context(), binary, "--help")

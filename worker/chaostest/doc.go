@@ -16,6 +16,13 @@
 //	make chaos ARGS='-seed 17'     the schedule of an earlier run again
 //	make chaos ARGS='-control list'
 //
+// Four more runs have no schedule but one question each:
+//
+//	make crash                     a process dies at each named point of ledger and handler
+//	make recovery                  how soon does a job go on, at default settings?
+//	make balance                   how much meets an account that has run dry?
+//	make soak                      does anything grow in twenty minutes?
+//
 // The seed fixes the schedule, the jobs and the simulator's faults; which request is
 // under way when a process dies is up to the machine, so a seed repeats the pressure
 // and not every step.
@@ -36,6 +43,15 @@
 //	oracle.go     the checks
 //	report.go     what is printed, and the story of each job that broke a check
 //	controls.go   runs with one guard taken out, which the oracle must catch
+//
+// Those of the runs without a schedule:
+//
+//	stage.go      a Redis and a simulator on which nothing happens by itself
+//	caller.go     a caller in a process of its own, which can be killed
+//	crash.go      the named points at which processes kill themselves
+//	recovery.go   from a kill or a lost answer to the POST or the result, in real time
+//	balance.go    POSTs after the first refusal for want of money
+//	soak.go       a worker that counts its goroutines and its memory
 //
 // # Time
 //

@@ -33,7 +33,18 @@ type member struct {
 }
 
 func newFleet(ctx context.Context, dir, binary, redisAddr, reloadlyAddr string, s settings) *fleet {
-	f := &fleet{binary: binary, dir: dir, environment: []string{
+	f := &fleet{binary: binary, dir: dir, environment: workerEnvironment(redisAddr, reloadlyAddr, s)}
+	f.running = ctx
+	f.ending, f.end = context.WithCancel(ctx)
+	for i := range s.Workers {
+		f.workers = append(f.workers, &member{name: fmt.Sprintf("w%d", i+1)})
+	}
+	return f
+}
+
+// workerEnvironment is what a worker process is told.
+func workerEnvironment(redisAddr, reloadlyAddr string, s settings) []string {
+	return []string{
 		"REDIS_URL=redis://" + redisAddr + "/0",
 		"RELOADLY_ENV=sandbox", "RELOADLY_CLIENT_ID=chaos-client", "RELOADLY_CLIENT_SECRET=chaos-secret",
 		"RELOADLY_AUTH_URL=http://" + reloadlyAddr, "RELOADLY_API_URL=http://" + reloadlyAddr,
@@ -41,13 +52,7 @@ func newFleet(ctx context.Context, dir, binary, redisAddr, reloadlyAddr string, 
 		"TOPUP_IN_FLIGHT=" + strconv.Itoa(s.InFlight), "TOPUP_SERVERS=1", "TOPUP_LOG_LEVEL=info",
 		"TOPUP_ASYNC=" + strconv.FormatBool(s.async()),
 		controlVariable + "=" + s.Control,
-	}}
-	f.running = ctx
-	f.ending, f.end = context.WithCancel(ctx)
-	for i := range s.Workers {
-		f.workers = append(f.workers, &member{name: fmt.Sprintf("w%d", i+1)})
 	}
-	return f
 }
 
 // run keeps every worker running.

@@ -24,6 +24,20 @@ func main() {
 		fmt.Fprintln(os.Stderr, playSimulator(context.Background(), cfg))
 		os.Exit(1)
 	}
+	if cfg, ok := os.LookupEnv(callerRole); ok {
+		if err := playCaller(context.Background(), cfg); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if cfg, ok := os.LookupEnv(soakRole); ok {
+		if err := playSoakWorker(context.Background(), cfg); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
@@ -54,12 +68,22 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&o.control, "control", "", "take one guard out and demand that the oracle notices: a name, all, or list")
 	flags.BoolVar(&o.guarded, "guarded", false, "make the runs of -control with the guard in its place, and demand that they pass")
 	flags.BoolVar(&o.keep, "keep", false, "keep the files of runs that passed, too")
+	flags.StringVar(&o.crash, "crash", "", "kill processes at a named point instead: a name, all, or list")
+	flags.BoolVar(&o.recovery, "recovery", false, "measure instead how soon a job goes on whose worker was killed, at default settings")
+	flags.BoolVar(&o.balance, "balance", false, "count instead what meets an account that has run dry")
+	flags.DurationVar(&o.soak, "soak", 0, "watch instead a worker's goroutines and memory, and Redis' keys, for so long")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if o.control == "list" {
 		for _, c := range controls {
 			fmt.Fprintf(out, "%-18s %s\n", c.name, c.what)
+		}
+		return nil
+	}
+	if o.crash == "list" {
+		for _, p := range crashPoints {
+			fmt.Fprintf(out, "%-26s %s\n", p.name, p.what)
 		}
 		return nil
 	}
@@ -72,16 +96,25 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer func() { _ = os.Remove(dir) }() // stays where the files of a failed run are in it
-	binary, err := build(ctx, dir, o.control != "" && !o.guarded)
-	if err != nil {
+	r := &runner{options: o, dir: dir, out: out}
+	do := r.runs
+	switch {
+	case o.crash != "":
+		do = r.crashes
+	case o.recovery:
+		do = r.recoveries
+	case o.balance:
+		do = r.dry
+	case o.soak > 0:
+		do = r.soaked
+	case o.control != "":
+		do = r.controls
+	}
+	if r.binary, err = build(ctx, dir, o.control != "" && !o.guarded || o.crash != "" || o.recovery); err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(binary) }() // it is built again in a moment
-	r := &runner{options: o, binary: binary, dir: dir, out: out}
-	if o.control != "" {
-		return r.controls(ctx)
-	}
-	return r.runs(ctx)
+	defer func() { _ = os.Remove(r.binary) }() // it is built again in a moment
+	return do(ctx)
 }
 
 func drawSeed() uint64 { return 1 + rand.Uint64N(1_000_000) }
@@ -96,6 +129,9 @@ type options struct {
 	kills, redisKills, rollbacks       int
 	duration                           time.Duration
 	random, late, young, guarded, keep bool
+	crash                              string
+	recovery, balance                  bool
+	soak                               time.Duration
 }
 
 // runner makes runs, several at once where that was asked for.
@@ -235,15 +271,19 @@ func (r *runner) catch(ctx context.Context, c control, seed uint64) (bool, error
 // build makes the worker's binary from this tree: the shipped one, or for a control
 // the one whose guards can be taken out.
 func build(ctx context.Context, dir string, control bool) (string, error) {
-	binary := filepath.Join(dir, "topup")
-	args := []string{"build", "-o", binary}
 	if control {
-		args = append(args, "-tags", "topup_control")
+		return buildProgram(ctx, dir, "topup-control", "example.com/topup/cmd/topup", "-tags", "topup_control")
 	}
+	return buildProgram(ctx, dir, "topup", "example.com/topup/cmd/topup")
+}
+
+func buildProgram(ctx context.Context, dir, name, pkg string, flags ...string) (string, error) {
+	binary := filepath.Join(dir, name)
+	args := append([]string{"build", "-o", binary}, flags...)
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	if text, err := exec.CommandContext(ctx, "go", append(args, "example.com/topup/cmd/topup")...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the worker: %w\n%s", err, text)
+	if text, err := exec.CommandContext(ctx, "go", append(args, pkg)...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, text)
 	}
 	return binary, nil
 }

@@ -62,6 +62,12 @@ func (p *process) signal(s syscall.Signal) bool {
 	return p.cmd.Process.Signal(s) == nil
 }
 
+// killed says whether the process was ended by SIGKILL; it has ended.
+func (p *process) killed() bool {
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
 // kill ends the process at once and waits until it is gone.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have ended already

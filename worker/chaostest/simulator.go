@@ -181,6 +181,22 @@ type simulator struct {
 
 // startSimulator starts it with a balance that does not last.
 func startSimulator(ctx context.Context, dir string, s settings) (*simulator, error) {
+	rates := faults()
+	if s.LateReport {
+		delete(rates, "phone-recently-recharged")
+	}
+	return launchSimulator(ctx, dir, simulatorConfig{
+		Config: sandbox.Config{
+			Balance: fmt.Sprintf("%d NGN", refillFor(s)), FaultRates: rates, Seed: s.Seed,
+			ReadFaults: 0.02, TokenLife: 20 * time.Second, NoMagic: true, TimeScale: s.Scale, DuplicateWindow: s.scaled(5 * time.Second), BurnOnDecline: s.burns(),
+			LateExecution: s.late(), ReportDelay: s.reportDelay(), FlatStatus: s.Seed%4 >= 2,
+		},
+		Slowest: s.postTimeout(), Unseen: 0.02, DrawSeed: s.Seed,
+	})
+}
+
+// launchSimulator starts it with files in dir, and waits until it answers.
+func launchSimulator(ctx context.Context, dir string, cfg simulatorConfig) (*simulator, error) {
 	addr, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
@@ -189,18 +205,8 @@ func startSimulator(ctx context.Context, dir string, s settings) (*simulator, er
 		addr: addr, url: "http://" + addr,
 		ledger: filepath.Join(dir, "executed.jsonl"), journal: filepath.Join(dir, "requests.jsonl"),
 	}
-	rates := faults()
-	if s.LateReport {
-		delete(rates, "phone-recently-recharged")
-	}
-	cfg, err := json.Marshal(simulatorConfig{
-		Config: sandbox.Config{
-			Balance: fmt.Sprintf("%d NGN", refillFor(s)), LedgerFile: sim.ledger, FaultRates: rates, Seed: s.Seed,
-			ReadFaults: 0.02, TokenLife: 20 * time.Second, NoMagic: true, TimeScale: s.Scale, DuplicateWindow: s.scaled(5 * time.Second), BurnOnDecline: s.burns(),
-			LateExecution: s.late(), ReportDelay: s.reportDelay(), FlatStatus: s.Seed%4 >= 2,
-		},
-		Listen: addr, Journal: sim.journal, Slowest: s.postTimeout(), Unseen: 0.02, DrawSeed: s.Seed,
-	})
+	cfg.Listen, cfg.Journal, cfg.LedgerFile = addr, sim.journal, sim.ledger
+	text, err := json.Marshal(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +214,7 @@ func startSimulator(ctx context.Context, dir string, s settings) (*simulator, er
 	if err != nil {
 		return nil, err
 	}
-	sim.process, err = start(ctx, "simulator", filepath.Join(dir, "simulator.log"), []string{simulatorRole + "=" + string(cfg)}, self)
+	sim.process, err = start(ctx, "simulator", filepath.Join(dir, "simulator.log"), []string{simulatorRole + "=" + string(text)}, self)
 	if err != nil {
 		return nil, err
 	}
