@@ -66,20 +66,82 @@ func NewSweeper(rdb redis.UniversalClient, ledger *enqueue.Ledger, inspector *as
 // since nothing of ours is meant to be archived.
 func (s *Sweeper) Archived() int64 { return s.archived.Load() }
 
-// Run sweeps until ctx ends.
+// Run sweeps until ctx ends, and looks for what dead workers had three times as often.
 func (s *Sweeper) Run(ctx context.Context) error {
-	ticker := time.NewTicker(s.cfg.Interval)
-	defer ticker.Stop()
+	sweep := time.NewTicker(s.cfg.Interval)
+	defer sweep.Stop()
+	look := time.NewTicker(max(time.Second, s.cfg.Interval/3)) // asynq counts its leases in seconds
+	defer look.Stop()
+	due := true
 	for {
-		if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log.ErrorContext(ctx, "sweep ended early; the next one goes on", "error", err)
+		if due {
+			if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "sweep ended early; the next one goes on", "error", err)
+			}
+		} else if _, err := s.Orphans(ctx); err != nil && ctx.Err() == nil {
+			s.log.ErrorContext(ctx, "the look for tasks of dead workers ended early; the next one goes on", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-sweep.C:
+			due = true
+		case <-look.C:
+			due = false
 		}
 	}
+}
+
+// Orphans wakes up the jobs whose tasks have outlived their leases, which means that
+// their workers died, and returns how many. asynq itself waits for 30 s more, looks once
+// a minute and then puts the task off; and a sweep that came before the end of the lease
+// looks at the job again only after [SweeperConfig.Recheck]. It needs no lock: the wake-up
+// is named after the lease, so that there is one of it.
+func (s *Sweeper) Orphans(ctx context.Context) (int, error) {
+	woken := 0
+	var errs []error
+	for _, queue := range []string{enqueue.QueueTopUps, enqueue.QueueCampaigns, enqueue.QueueFollowups} {
+		tasks, err := s.rdb.ZRangeArgsWithScores(ctx, redis.ZRangeArgs{
+			Key: "asynq:{" + queue + "}:lease", ByScore: true, Start: "-inf", Stop: "(" + strconv.FormatInt(time.Now().Unix(), 10), Count: s.cfg.Limit,
+		}).Result()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("sweeper: read the leases of queue %s: %w", queue, err))
+			continue
+		}
+		for _, task := range tasks {
+			name, _ := task.Member.(string)
+			awake, err := s.wakeOrphan(ctx, queue, name, time.Unix(int64(task.Score), 0))
+			if err != nil {
+				errs = append(errs, err)
+			}
+			if awake {
+				woken++
+			}
+		}
+	}
+	return woken, errors.Join(errs...)
+}
+
+// wakeOrphan wakes up the job of one task, unless that was done before.
+func (s *Sweeper) wakeOrphan(ctx context.Context, queue, name string, lease time.Time) (bool, error) {
+	info, err := s.inspector.GetTaskInfo(queue, name)
+	if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
+		return false, nil // the sweep finds the job by its due time
+	} else if err != nil {
+		return false, fmt.Errorf("sweeper: read task %s of queue %s: %w", name, queue, err)
+	}
+	id, version, err := enqueue.DecodeTask(info.Payload)
+	if err != nil {
+		return false, fmt.Errorf("sweeper: task %s of queue %s: %w", name, queue, err)
+	}
+	task := enqueue.NewTask(enqueue.QueueFollowups, extraTaskID(id, version, lease), id, version, time.Time{})
+	if _, err := s.client.EnqueueContext(ctx, task); errors.Is(err, asynq.ErrTaskIDConflict) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("sweeper: wake up job %s: %w", id, err)
+	}
+	s.log.WarnContext(ctx, "a job whose worker died has a wake-up again", "job", id, "version", version, "queue", queue)
+	return true, nil
 }
 
 // Sweep looks once and returns how many jobs it woke up. Where another sweeper is
@@ -168,7 +230,7 @@ func (s *Sweeper) see(ctx context.Context, id string) (woken bool, err error) {
 	return true, s.ledger.Checked(ctx, id, s.cfg.Recheck)
 }
 
-// extraTaskID is a wake-up beside one whose id is taken. The version stands in it
+// extraTaskID is a wake-up beside one whose id is taken, named after a moment. The version stands in it
 // always: ids may contain a colon, and job "a:5" must not meet version 5 of job "a".
 func extraTaskID(id string, version int64, now time.Time) string {
 	return enqueue.CanonicalID(id) + ":" + strconv.FormatInt(version, 10) + ":s" + strconv.FormatInt(now.Unix(), 10)

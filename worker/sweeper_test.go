@@ -322,6 +322,53 @@ func TestSweeperRuns(t *testing.T) {
 	})
 }
 
+// A worker died just after a sweep of another's: the job is woken up when the lease of its
+// task is over, and once.
+func TestSweeperWakesUpWhatADeadWorkerHad(t *testing.T) {
+	for _, before := range []time.Duration{0, 5 * time.Second, 14 * time.Second, 29 * time.Second} {
+		sweeping(t, func(b *broom) {
+			ctx, stop := context.WithCancel(b.fleet.ctx)
+			done := make(chan error)
+			go func() { done <- b.Run(ctx) }()
+			time.Sleep(before)
+			b.submit("a:5", "")
+			b.force(enqueue.QueueTopUps, "a:5", "active")
+			lease := time.Now().Add(30 * time.Second)
+			_, err := b.redis.ZAdd("asynq:{topups}:lease", float64(lease.Unix()), "a:5")
+			b.ok(err)
+			time.Sleep(45 * time.Second)
+			tasks, err := b.inspector.ListPendingTasks(enqueue.QueueFollowups)
+			if err != nil || len(tasks) == 0 || len(tasks) > 2 { // the sweep's own may be beside it
+				t.Errorf("%v before: tasks %v, %v", before, tasks, err)
+			}
+			if n, err := b.Orphans(ctx); n != 0 || err != nil {
+				t.Errorf("%v before: woken up again: %d, %v", before, n, err)
+			}
+			stop()
+			b.ok(<-done)
+		})
+	}
+}
+
+// What the lease of a running task says is left alone, and so is what is no task.
+func TestSweeperLeavesRunningTasks(t *testing.T) {
+	sweeping(t, func(b *broom) {
+		b.submit("a:5", "")
+		b.force(enqueue.QueueTopUps, "a:5", "active")
+		_, err := b.redis.ZAdd("asynq:{topups}:lease", float64(time.Now().Add(10*time.Second).Unix()), "a:5")
+		b.ok(err)
+		_, err = b.redis.ZAdd("asynq:{topups}:lease", 1, "gone")
+		b.ok(err)
+		if n, err := b.Orphans(b.fleet.ctx); n != 0 || err != nil {
+			t.Errorf("woken up: %d, %v", n, err)
+		}
+		b.fleet.down.Store(true)
+		if _, err := b.Orphans(b.fleet.ctx); !errors.Is(err, errDown) {
+			t.Errorf("Orphans = %v", err)
+		}
+	})
+}
+
 // Redis goes away in the middle of a sweep.
 func TestSweeperWithoutRedis(t *testing.T) {
 	sweeping(t, func(b *broom) {
