@@ -75,7 +75,7 @@ func (r *runner) dry(ctx context.Context) error {
 	switch {
 	case first.IsZero():
 		problem = append(problem, "the account never ran dry")
-	case later > workers*inFlight || refused > workers*inFlight:
+	case later > workers*inFlight || refused-1 > workers*inFlight:
 		problem = append(problem, fmt.Sprintf("%d POSTs were refused, %d of them begun after the first refusal, more than were in flight", refused, later))
 	}
 	if states[string(enqueue.Succeeded)] != jobs {
