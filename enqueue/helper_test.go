@@ -18,6 +18,7 @@ import (
 	"github.com/govalues/decimal"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+	"go.uber.org/goleak"
 )
 
 // The scripts run instrumented in every test: each branch notes itself in the set
@@ -51,6 +52,12 @@ func TestMain(m *testing.M) {
 				fmt.Fprintln(os.Stderr, "FAIL: no test reaches the branch lua/"+branch)
 				code = 1
 			}
+		}
+	}
+	if code == 0 {
+		if err := goleak.Find(); err != nil { // what a test started outlives it
+			fmt.Fprintln(os.Stderr, "FAIL:", err)
+			code = 1
 		}
 	}
 	os.Exit(code)
