@@ -42,7 +42,7 @@ chaos-long: redis
 
 ## crash: processes kill themselves before and after each write, and around the POST; about 90 seconds
 crash: redis
-	@$(CHAOS) -crash all -parallel 6 $(ARGS)
+	@$(CHAOS) -crash all -parallel 8 $(ARGS) && "$$dir/chaostest" -crash post:after -control fresh-identifier
 
 ## recovery: how soon a job goes on whose worker was killed, at default settings; some minutes
 recovery: redis

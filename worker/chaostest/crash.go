@@ -102,9 +102,12 @@ func (r *runner) crashes(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c, err := crashAt(ctx, p, dir, r.binary, caller)
+		c, err := crashAt(ctx, p, dir, r.binary, caller, r.control)
 		if err != nil {
 			return fmt.Errorf("%s (see %s): %w", p.name, dir, err)
+		}
+		if r.control != "" {
+			return r.caught(p, c, dir)
 		}
 		word := "ok  "
 		if len(c.problem) > 0 {
@@ -129,13 +132,26 @@ func (r *runner) crashes(ctx context.Context) error {
 	return err
 }
 
+// caught demands that the oracle notices a point at which a guard is out.
+func (r *runner) caught(p crashPoint, c *crashed, dir string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, line := range c.problem {
+		if check, _, _ := strings.Cut(line, ":"); catches(r.control, check) {
+			fmt.Fprintf(r.out, "caught  %-26s %s: %s\n", p.name, r.control, line)
+			return os.RemoveAll(dir)
+		}
+	}
+	return fmt.Errorf("%s with the control %s: the oracle did not notice (see %s)", p.name, r.control, dir)
+}
+
 // crashScale is that of these runs: ten minutes are three seconds.
 const crashScale = 1.0 / 200
 
 // crashAt is one point: processes die at it, another one goes on, and the oracle looks.
-func crashAt(ctx context.Context, p crashPoint, dir, binary, caller string) (*crashed, error) {
+func crashAt(ctx context.Context, p crashPoint, dir, binary, caller, control string) (*crashed, error) {
 	began := time.Now()
-	s := settings{Scale: crashScale, InFlight: 2, Burn: "no"}
+	s := settings{Scale: crashScale, InFlight: 2, Burn: "no", Control: control}
 	sim := simulatorConfig{
 		Slowest: 40 * time.Millisecond, DrawSeed: 1,
 		Config: sandbox.Config{
@@ -272,7 +288,11 @@ func (g *stage) play(ctx context.Context, p crashPoint, c *crashed, binary, call
 			return err
 		}
 	}
-	c.problem = append(c.problem, g.drain(ctx, 60*time.Second)...)
+	patience := 60 * time.Second
+	if g.settings.Control != "" {
+		patience /= 6 // it shows by then, and may leave jobs open for a day
+	}
+	c.problem = append(c.problem, g.drain(ctx, patience)...)
 	pause(ctx, 300*time.Millisecond) // what is executed late must be in the books
 	return ctx.Err()
 }
