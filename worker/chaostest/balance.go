@@ -46,13 +46,12 @@ func (r *runner) dry(ctx context.Context) error {
 			break
 		}
 	}
-	first, refused, later, total, err := g.refusals()
+	_, _, _, before, err := g.refusals()
 	if err != nil {
 		return err
 	}
-	before := total
 	pause(ctx, 5*time.Second) // and nothing more comes while the hold stands
-	_, refused, later, total, err = g.refusals()
+	first, refused, later, total, err := g.refusals()
 	if err != nil {
 		return err
 	}

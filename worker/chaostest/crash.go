@@ -74,6 +74,7 @@ func around(p crashPoint) []crashPoint {
 type crashed struct {
 	hits    int
 	want    int
+	turn    int // which time a process passes there
 	problem []string
 	states  map[string]int
 	paid    int
@@ -102,7 +103,7 @@ func (r *runner) crashes(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c, err := crashAt(ctx, p, dir, r.binary, caller, r.control)
+		c, err := crashAt(ctx, p, dir, r.binary, caller, r.control, r.turn)
 		if err != nil {
 			return fmt.Errorf("%s (see %s): %w", p.name, dir, err)
 		}
@@ -149,7 +150,7 @@ func (r *runner) caught(p crashPoint, c *crashed, dir string) error {
 const crashScale = 1.0 / 200
 
 // crashAt is one point: processes die at it, another one goes on, and the oracle looks.
-func crashAt(ctx context.Context, p crashPoint, dir, binary, caller, control string) (*crashed, error) {
+func crashAt(ctx context.Context, p crashPoint, dir, binary, caller, control string, turn int) (*crashed, error) {
 	began := time.Now()
 	s := settings{Scale: crashScale, InFlight: 2, Burn: "no", Control: control}
 	sim := simulatorConfig{
@@ -170,7 +171,7 @@ func crashAt(ctx context.Context, p crashPoint, dir, binary, caller, control str
 		return nil, err
 	}
 	defer g.close()
-	c := &crashed{want: max(1, p.times)}
+	c := &crashed{want: max(1, p.times), turn: turn}
 	if err := g.play(ctx, p, c, binary, caller); err != nil {
 		return nil, err
 	}
@@ -307,7 +308,11 @@ func (g *stage) deaths(ctx context.Context, p crashPoint, c *crashed, binary str
 		points = append([]string{p.first}, points...)
 	}
 	for i, point := range points {
-		w, err := g.worker(fmt.Sprintf("dying-%d", i+1), binary, crashVariable+"="+point+":1")
+		turn := c.turn
+		if point != p.name {
+			turn = 1
+		}
+		w, err := g.worker(fmt.Sprintf("dying-%d", i+1), binary, fmt.Sprintf("%s=%s:%d", crashVariable, point, turn))
 		if err != nil {
 			return err
 		}

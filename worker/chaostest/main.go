@@ -69,6 +69,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.BoolVar(&o.guarded, "guarded", false, "make the runs of -control with the guard in its place, and demand that they pass")
 	flags.BoolVar(&o.keep, "keep", false, "keep the files of runs that passed, too")
 	flags.StringVar(&o.crash, "crash", "", "kill processes at a named point instead: a name, all, or list")
+	flags.IntVar(&o.turn, "turn", 1, "which time a worker passes the point of -crash; not every point is passed so often")
 	flags.BoolVar(&o.recovery, "recovery", false, "measure instead how soon a job goes on whose worker was killed, at default settings")
 	flags.BoolVar(&o.balance, "balance", false, "count instead what meets an account that has run dry")
 	flags.DurationVar(&o.soak, "soak", 0, "watch instead a worker's goroutines and memory, and Redis' keys, for so long")
@@ -130,6 +131,7 @@ type options struct {
 	duration                           time.Duration
 	random, late, young, guarded, keep bool
 	crash                              string
+	turn                               int
 	recovery, balance                  bool
 	soak                               time.Duration
 }

@@ -27,6 +27,7 @@ type recovery struct {
 	sent   bool          // how soon the job is sent counts, not how soon its fate is known
 	bound  bool          // must be within recoverWithin
 	report time.Duration // how late the provider's report is
+	asleep bool          // its caller died before the wake-up was written
 }
 
 // recoveries are all of them. The sweeper of the other worker works by its own clock, so
@@ -40,6 +41,7 @@ func recoveryCases() []recovery {
 	}
 	return append(all,
 		recovery{name: "worker killed just after it took the job", crash: "load:before", fault: "5551", lead: 12 * time.Second, sent: true, bound: true},
+		recovery{name: "caller killed before the wake-up", fault: "5551", lead: 14 * time.Second, sent: true, bound: true, asleep: true},
 		recovery{name: "answer lost, worker alive", fault: "0026", lead: -time.Second, bound: true},
 		recovery{name: "answer lost, worker alive, report 20 s late", fault: "0026", lead: -time.Second, bound: true, report: 20 * time.Second},
 		recovery{name: "executed and its worker killed", crash: "body:after", fault: "5551", lead: 12 * time.Second, bound: true},
@@ -103,12 +105,14 @@ func (c recovery) measure(ctx context.Context, dir, binary string) (time.Duratio
 		defer other.kill() // it is at rest
 	}
 	pause(ctx, max(time.Second, c.lead))
-	first, err := g.worker("first", binary, crash...)
-	if err != nil {
-		return 0, err
+	var first *process
+	if !c.asleep {
+		if first, err = g.worker("first", binary, crash...); err != nil {
+			return 0, err
+		}
+		defer first.kill() // it is at rest, or dead
+		pause(ctx, time.Second)
 	}
-	defer first.kill() // it is at rest, or dead
-	pause(ctx, time.Second)
 	if other != nil { // the first one gets the job
 		other.signal(syscall.SIGSTOP)
 	}
@@ -116,6 +120,11 @@ func (c recovery) measure(ctx context.Context, dir, binary string) (time.Duratio
 	began := time.Now()
 	if err := g.submit(ctx, j); err != nil {
 		return 0, err
+	}
+	if c.asleep {
+		if err := g.redis.forgetQueue(ctx); err != nil {
+			return 0, err
+		}
 	}
 	if c.crash != "" {
 		select {
