@@ -99,12 +99,14 @@ func (g *stage) submit(ctx context.Context, jobs ...*job) error {
 	return errors.Join(errs...)
 }
 
-// drain waits until every job is settled, and says which are not.
+// drain waits until every job is settled, and says which are not. One that only waits for
+// the end of its day to be a person's is.
 func (g *stage) drain(ctx context.Context, patience time.Duration) (open []string) {
 	for deadline := time.Now().Add(patience); ; {
 		open = nil
 		for i, a := range g.client.GetMany(ctx, g.ids()) {
-			if a.Err != nil || !a.Result.State.Settled() {
+			idle := time.Since(a.Result.UpdatedAt) > 2*g.settings.settle()
+			if a.Err != nil || !a.Result.State.Settled() && !(idle && towardsReview(a.Result)) {
 				open = append(open, fmt.Sprintf("%s is %s %s %v", g.jobs[i].topUp.ID, a.Result.State, a.Result.Reason, a.Err))
 			}
 		}
