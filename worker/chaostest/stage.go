@@ -105,8 +105,8 @@ func (g *stage) drain(ctx context.Context, patience time.Duration) (open []strin
 	for deadline := time.Now().Add(patience); ; {
 		open = nil
 		for i, a := range g.client.GetMany(ctx, g.ids()) {
-			idle := time.Since(a.Result.UpdatedAt) > 2*g.settings.settle()
-			if a.Err != nil || !a.Result.State.Settled() && !(idle && towardsReview(a.Result)) {
+			waits := towardsReview(a.Result) && time.Since(a.Result.UpdatedAt) > 2*g.settings.settle()
+			if a.Err != nil || !a.Result.State.Settled() && !waits {
 				open = append(open, fmt.Sprintf("%s is %s %s %v", g.jobs[i].topUp.ID, a.Result.State, a.Result.Reason, a.Err))
 			}
 		}
