@@ -105,7 +105,7 @@ func (g *stage) drain(ctx context.Context, patience time.Duration) (open []strin
 	for deadline := time.Now().Add(patience); ; {
 		open = nil
 		for i, a := range g.client.GetMany(ctx, g.ids()) {
-			waits := towardsReview(a.Result) && time.Since(a.Result.UpdatedAt) > 2*g.settings.settle()
+			waits := towardsReview(a.Result) && time.Since(a.Result.UpdatedAt) > 6*g.settings.settle()
 			if a.Err != nil || !a.Result.State.Settled() && !waits {
 				open = append(open, fmt.Sprintf("%s is %s %s %v", g.jobs[i].topUp.ID, a.Result.State, a.Result.Reason, a.Err))
 			}
