@@ -69,7 +69,8 @@ func (a *app) printDemo(report *demoReport) error {
 // with what the simulator executed.
 func runDemo(ctx context.Context, s Settings, live io.Writer) (*demoReport, error) {
 	start := time.Now()
-	s.RedisURL, s.RedisPassword, s.TimeScale, s.Name = "memory://", "", demoScale, "demo"
+	s.RedisURL, s.RedisPassword, s.SentinelPassword = "memory://", "", ""
+	s.TimeScale, s.Name = demoScale, "demo"
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
 	lines := &liveLines{w: live, start: start}

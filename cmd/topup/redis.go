@@ -36,55 +36,60 @@ func openRedis(ctx context.Context, s Settings) (*opened, error) {
 		}
 		address, stop = "redis://"+m.Addr()+"/0", m.Close
 	}
-	options, err := redis.ParseURL(address)
+	target, err := s.redisAddress(address)
 	if err != nil {
-		return nil, usage(errors.New("REDIS_URL: is not redis://host:port/0, rediss://host:port/0 or memory://"))
+		stop()
+		return nil, err
 	}
-	if s.RedisPassword != "" {
-		if options.Password != "" {
-			return nil, usage(errors.New("REDIS_PASSWORD: REDIS_URL has a password already: keep one"))
-		}
-		options.Password = s.RedisPassword
-	}
-	worker.SizePool(options, s.InFlight)
-	rdb := redis.NewClient(options)
-	o := &opened{rdb: rdb, url: redactURL(options), close: func() {
+	rdb := target.client()
+	o := &opened{rdb: rdb, url: target.String(), close: func() {
 		_ = rdb.Close() // nothing is left to lose
 		stop()
 	}}
 	if err := rdb.Ping(ctx).Err(); err != nil {
 		o.close()
-		return nil, &exitError{exitUnreachable, fmt.Errorf("redis at %s does not answer: %w", options.Addr, err)}
+		return nil, &exitError{exitUnreachable, fmt.Errorf("redis at %s does not answer: %w", o.url, err)}
 	}
-	if o.epoch, err = epochOf(ctx, rdb); err != nil {
+	nodes, err := readNodes(ctx, rdb)
+	if err != nil {
 		o.close()
-		return nil, fmt.Errorf("ask redis at %s for its run_id: %w", options.Addr, err)
+		return nil, fmt.Errorf("ask redis at %s for its run_id: %w", o.url, err)
 	}
+	o.epoch = epochOf(nodes)
 	return o, nil
 }
 
-// epochOf is empty for a Redis that shows its run_id. Another one (miniredis, or a
-// service that hides it) gets a name that is the same for every process. A lost
-// answer must not look like that: it would switch off the guard of a restarted Redis.
-func epochOf(ctx context.Context, rdb redis.UniversalClient) (string, error) {
-	info, err := rdb.Info(ctx, "server").Result()
-	var refused redis.Error
-	switch {
-	case err == nil && strings.Contains(info, "run_id:"):
-		return "", nil
-	case err == nil || errors.As(err, &refused) && !redisAway(err):
-		return "memory", nil
-	default:
-		return "", err
+// redisAddress reads the URL and completes it by what the other settings say.
+func (s *Settings) redisAddress(text string) (*redisAddress, error) {
+	target, err := parseRedisURL(text)
+	if err != nil {
+		return nil, usage(fmt.Errorf("REDIS_URL: %w", err))
 	}
+	if s.RedisPassword != "" {
+		if target.options.Password != "" {
+			return nil, usage(errors.New("REDIS_PASSWORD: REDIS_URL has a password already: keep one"))
+		}
+		target.options.Password = s.RedisPassword
+	}
+	if s.SentinelPassword != "" {
+		if target.kind != sentinelRedis {
+			return nil, usage(errors.New("REDIS_SENTINEL_PASSWORD: REDIS_URL asks no Sentinels (use redis-sentinel://)"))
+		}
+		target.sentinelPassword = s.SentinelPassword
+	}
+	worker.SizePool(target.options, s.InFlight)
+	return target, nil
 }
 
-func redactURL(o *redis.Options) string {
-	scheme := "redis"
-	if o.TLSConfig != nil {
-		scheme = "rediss"
+// epochOf is empty where every server shows its run_id. Another one (miniredis, or a
+// service that hides it) gets a name that is the same for every process.
+func epochOf(nodes []redisNode) string {
+	for _, n := range nodes {
+		if n.info["run_id"] == "" {
+			return "memory"
+		}
 	}
-	return fmt.Sprintf("%s://%s/%d", scheme, o.Addr, o.DB)
+	return ""
 }
 
 // openShared is openRedis for a command that talks to other processes.
@@ -100,20 +105,14 @@ func checkSafe(ctx context.Context, o *opened, s Settings, log *slog.Logger) err
 	if !s.live() {
 		return nil
 	}
-	var faults []string
-	if o.epoch != "" {
-		faults = append(faults, "it does not show its run_id, so that a restart cannot be noticed")
+	nodes, err := readNodes(ctx, o.rdb)
+	if err != nil {
+		return fmt.Errorf("ask redis at %s how it keeps what it was told: %w", o.url, err)
 	}
-	if info, err := o.rdb.Info(ctx, "persistence").Result(); err != nil || !strings.Contains(info, "aof_enabled:1") {
-		faults = append(faults, "it has no append-only file (appendonly yes)")
+	for _, warning := range everyNode(nodes, redisNode.weak) {
+		log.Warn("this Redis can lose submissions", "why", warning)
 	}
-	if info, err := o.rdb.Info(ctx, "memory").Result(); err != nil || !strings.Contains(info, "maxmemory_policy:noeviction") {
-		faults = append(faults, "it may evict records (maxmemory-policy noeviction)")
-	}
-	// CONFIG is closed on managed services; then everysec is what they have.
-	if got, err := o.rdb.ConfigGet(ctx, "appendfsync").Result(); err != nil || got["appendfsync"] != "always" {
-		log.Warn("appendfsync is not always: a power cut can lose submissions acknowledged in the last second, never pay one twice")
-	}
+	faults := everyNode(nodes, redisNode.forgetful)
 	if len(faults) == 0 {
 		return nil
 	}

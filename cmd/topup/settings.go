@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"reflect"
 	"slices"
@@ -24,9 +23,11 @@ import (
 // Settings are read from the environment; each that is not secret has a flag too,
 // named in small letters without TOPUP_. The README's table is made from the tags.
 type Settings struct {
-	RedisURL         string        `env:"REDIS_URL" envDefault:"memory://" help:"Where jobs are kept: redis://, rediss:// or memory:// (in this process, for demo and dev)"`
+	RedisURL         string        `env:"REDIS_URL" envDefault:"memory://" help:"Where jobs are kept: redis://HOST:6379/0, redis-sentinel://HOST:26379,…/0?master=NAME, redis-cluster://HOST:6379,… (rediss… for TLS, USER:PASSWORD@ before the hosts) or memory:// (in this process, for demo and dev)"`
 	RedisPassword    string        `env:"REDIS_PASSWORD" secret:"true" help:"Its password, where the URL has none"`
 	RedisPassFile    string        `env:"REDIS_PASSWORD_FILE" help:"A file with that password"`
+	SentinelPassword string        `env:"REDIS_SENTINEL_PASSWORD" secret:"true" help:"That of the Sentinels themselves, where they have one; their user is ?sentinel_username= in the URL"`
+	SentinelPassFile string        `env:"REDIS_SENTINEL_PASSWORD_FILE" help:"A file with that password"`
 	Environment      string        `env:"RELOADLY_ENV" envDefault:"sandbox" help:"sandbox, or live: real money"`
 	ClientID         string        `env:"RELOADLY_CLIENT_ID" secret:"true" help:"The account's API client id of that environment"`
 	ClientIDFile     string        `env:"RELOADLY_CLIENT_ID_FILE" help:"A file with the client id"`
@@ -182,16 +183,15 @@ func setValue(v reflect.Value, text string) error {
 
 // check completes and judges the settings after the flags were read.
 func (s *Settings) check(flags *pflag.FlagSet) error {
-	if u, err := url.Parse(s.RedisURL); err == nil && flags.Changed("redis-url") && u.User != nil {
-		if _, has := u.User.Password(); has {
-			return usage(errors.New("--redis-url: must not hold a password, which everybody on this machine could read (set REDIS_URL or REDIS_PASSWORD_FILE)"))
-		}
+	if flags.Changed("redis-url") && holdsPassword(s.RedisURL) {
+		return usage(errors.New("--redis-url: must not hold a password, which everybody on this machine could read (set REDIS_URL or REDIS_PASSWORD_FILE)"))
 	}
 	for _, secret := range []struct {
 		name, file string
 		value      *string
 	}{
 		{"REDIS_PASSWORD", s.RedisPassFile, &s.RedisPassword},
+		{"REDIS_SENTINEL_PASSWORD", s.SentinelPassFile, &s.SentinelPassword},
 		{"RELOADLY_CLIENT_ID", s.ClientIDFile, &s.ClientID},
 		{"RELOADLY_CLIENT_SECRET", s.ClientSecretFile, &s.ClientSecret},
 		{"TOPUP_NUMBER_KEY", s.NumberKeyFile, &s.NumberKey},
