@@ -2,19 +2,32 @@ package worker
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// ownClient is a connection pool for asynq alone, with the repair of its lost
-// acknowledgements; handlers keep theirs, whose cancellations are real.
+// failoverAddr is what go-redis has for an address where Sentinels name the server.
+const failoverAddr = "FailoverClient"
+
+// ownClient is a client for asynq alone, with the repair of its lost
+// acknowledgements; handlers keep theirs, whose cancellations are real. It has a
+// connection pool of its own, except behind Sentinels: the pool that [redis.NewFailoverClient]
+// made is the one that lets go of a primary that was replaced.
 func ownClient(rdb redis.UniversalClient) (redis.UniversalClient, func()) {
 	var own redis.UniversalClient
 	switch c := rdb.(type) {
 	case *redis.Client:
+		if c.Options().Addr == failoverAddr {
+			shared := c.WithTimeout(c.Options().ReadTimeout)
+			shared.AddHook(Uncancel{})
+			return shared, func() {}
+		}
 		options := *c.Options()
 		options.PushNotificationProcessor, options.MaintNotificationsConfig = nil, fresh(options.MaintNotificationsConfig)
 		own = redis.NewClient(&options)
@@ -75,17 +88,39 @@ func (w *Worker) watchRedis(ctx context.Context) error {
 	}
 }
 
-// runID names the Redis process where there is one alone that shows it; empty else.
+// runID names the Redis processes that hold jobs where all of them show it; empty else.
 func (w *Worker) runID(ctx context.Context) string {
-	rdb, single := w.cfg.Redis.(*redis.Client)
-	if !single || w.cfg.Ledger.Epoch != "" {
+	if w.cfg.Ledger.Epoch != "" {
 		return ""
 	}
-	info, err := rdb.Info(ctx, "server").Result()
+	var mu sync.Mutex
+	var all []string
+	note := func(ctx context.Context, c *redis.Client) error {
+		info, err := c.Info(ctx, "server").Result()
+		_, rest, shown := strings.Cut(info, "run_id:")
+		if err == nil && !shown {
+			err = errNoRunID
+		}
+		id, _, _ := strings.Cut(rest, "\r\n")
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, id)
+		return err
+	}
+	var err error
+	switch c := w.cfg.Redis.(type) {
+	case *redis.Client:
+		err = note(ctx, c)
+	case *redis.ClusterClient:
+		err = c.ForEachMaster(ctx, note)
+	default:
+		return ""
+	}
 	if err != nil {
 		return ""
 	}
-	_, rest, _ := strings.Cut(info, "run_id:")
-	id, _, _ := strings.Cut(rest, "\r\n")
-	return id
+	slices.Sort(all)
+	return strings.Join(all, " ")
 }
+
+var errNoRunID = errors.New("run_id is not shown")
