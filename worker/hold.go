@@ -178,14 +178,18 @@ func validScope(scope string) error {
 	return fmt.Errorf("hold: %q is no scope (use all, account, campaign:<name> or operator:<id>)", scope)
 }
 
-// write brings a hold into Redis.
+// write brings a hold into Redis. On a cluster the commands of one pipeline overtake
+// each other, so what has an order has a round trip of its own: who sees the scope in
+// the set finds the hold.
 func (h *Holds) write(ctx context.Context, hold Hold) error {
-	pipe := h.rdb.Pipeline()
-	placeScript.Eval(ctx, pipe, []string{holdKey(hold.Scope)},
-		string(hold.Reason), milliText(hold.Since), hold.By, milliText(hold.Next))
-	pipe.SAdd(ctx, holdsKey, hold.Scope)
-	pipe.Publish(ctx, holdsChannel, hold.Scope)
-	_, err := pipe.Exec(ctx)
+	err := placeScript.Run(ctx, h.rdb, []string{holdKey(hold.Scope)},
+		string(hold.Reason), milliText(hold.Since), hold.By, milliText(hold.Next)).Err()
+	if err == nil {
+		err = h.rdb.SAdd(ctx, holdsKey, hold.Scope).Err()
+	}
+	if err == nil {
+		err = h.rdb.Publish(ctx, holdsChannel, hold.Scope).Err()
+	}
 	h.change(func(*holdState) {
 		if err == nil {
 			delete(h.pending, hold.Scope)
@@ -225,6 +229,11 @@ func (h *Holds) lift(ctx context.Context, scope string, person bool) error {
 	pipe := h.rdb.Pipeline()
 	pipe.SRem(ctx, holdsKey, scope)
 	pipe.HDel(ctx, failingKey, scope)
+	_, err = pipe.Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("hold %s: lift it in Redis: %w", scope, err)
+	}
+	pipe = h.rdb.Pipeline() // after the first one is through: see write
 	again := pipe.Exists(ctx, holdKey(scope))
 	pipe.Publish(ctx, holdsChannel, scope)
 	_, err = pipe.Exec(ctx)
