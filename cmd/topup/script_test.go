@@ -6,12 +6,14 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"example.com/topup/reloadly/sandbox"
 )
 
 func TestMain(m *testing.M) {
+	redis.SetLogger(quiet{})
 	testscript.Main(m, map[string]func(){"topup": main})
 }
 

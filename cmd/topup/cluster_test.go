@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/govalues/decimal"
+	"github.com/redis/go-redis/v9"
+
+	"example.com/topup/enqueue"
+	"example.com/topup/reloadly/sandbox"
+	"example.com/topup/worker"
+)
+
+// The whole path on a cluster of three masters: submitting, sending, results, holds,
+// reviews and the sweeper. The cluster itself refuses a script whose keys are in two slots.
+func TestOnACluster(t *testing.T) {
+	nodes, url := startCluster(t)
+	sys, scripts := startOn(t, url, 1.0/50)
+	ctx, client := t.Context(), sys.client
+	if sys.opened.epoch != "" {
+		t.Error("the servers show their run_id, and are not asked for it")
+	}
+
+	var jobs []enqueue.TopUp
+	var ids []string
+	for i := range 120 {
+		j := clusterJob(fmt.Sprintf("bulk-%d", i), i)
+		jobs, ids = append(jobs, j), append(ids, j.ID)
+	}
+	for _, a := range client.TopUps(ctx, jobs) {
+		if a.Err != nil || !a.Created {
+			t.Fatalf("%+v", a)
+		}
+	}
+	for i := range 40 {
+		j := clusterJob(fmt.Sprintf("single-%d", i), 200+i)
+		if _, err := client.TopUp(ctx, j); err != nil {
+			t.Fatal(err)
+		}
+		jobs, ids = append(jobs, j), append(ids, j.ID)
+	}
+	for _, id := range ids {
+		if r := sys.settled(t, id); r.State != enqueue.Succeeded {
+			t.Errorf("%s is %s (%s)", id, r.State, r.Code)
+		}
+	}
+	for i, a := range client.GetMany(ctx, append(slices.Clone(ids), "nobody")) {
+		if i < len(ids) && (a.Err != nil || a.Result.ID != ids[i] || a.Result.State != enqueue.Succeeded) {
+			t.Errorf("%s: %+v", ids[i], a)
+		} else if i == len(ids) && !errors.Is(a.Err, enqueue.ErrNotFound) {
+			t.Errorf("nobody: %v", a.Err)
+		}
+	}
+	// Submitted again they are the same jobs, and nothing is sent.
+	for _, a := range client.TopUps(ctx, jobs) {
+		if a.Err != nil || a.Created {
+			t.Errorf("again: %+v", a)
+		}
+	}
+	sys.onceEach(t, ids)
+	for _, n := range nodes {
+		if size := n.rdb.DBSize(ctx).Val(); size < 40 {
+			t.Errorf("%s has %d keys: the jobs are not spread", n.addr, size)
+		}
+	}
+
+	sys.holdsOnCluster(t)
+	sys.reviewOnCluster(t)
+	if n := scripts.seen(); n < 10 {
+		t.Errorf("%d scripts were watched", n)
+	}
+	for _, problem := range scripts.problems() {
+		t.Error(problem)
+	}
+}
+
+// A held campaign waits; lost wake-ups are found by the sweeper once it is released.
+func (sys *system) holdsOnCluster(t *testing.T) {
+	t.Helper()
+	ctx, client := t.Context(), sys.client
+	holds := worker.NewHolds(sys.opened.rdb, worker.HoldConfig{})
+	for _, scope := range []string{"campaign:c", "operator:999", "all"} {
+		if err := holds.Place(ctx, worker.Hold{Scope: scope}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list, err := holds.List(ctx); err != nil || len(list) != 3 {
+		t.Fatalf("%v %v", list, err)
+	}
+	if err := holds.Lift(ctx, "all"); err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for i := range 10 {
+		j := clusterJob(fmt.Sprintf("held-%d", i), 300+i)
+		j.Campaign = "c"
+		if _, err := client.TopUp(ctx, j); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, j.ID)
+	}
+	eventually(t, time.Minute, "every job says that it is held", func() bool {
+		return !slices.ContainsFunc(client.GetMany(ctx, ids), func(a enqueue.Answered) bool { return a.Result.Reason != enqueue.Paused })
+	})
+	if r, err := client.Cancel(ctx, ids[0]); err != nil || r.State != enqueue.Cancelled {
+		t.Fatal(r, err)
+	}
+	for _, queue := range []string{enqueue.QueueCampaigns, enqueue.QueueFollowups} {
+		for _, list := range []string{"scheduled", "pending"} { // what asynq knows is gone
+			if err := sys.opened.rdb.Del(ctx, "asynq:{"+queue+"}:"+list).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := holds.Lift(ctx, "campaign:c"); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids[1:] {
+		if r := sys.settled(t, id); r.State != enqueue.Succeeded {
+			t.Errorf("%s is %s (%s)", id, r.State, r.Code)
+		}
+	}
+	sys.onceEach(t, ids[1:])
+	if list, err := holds.List(ctx); err != nil || len(list) != 1 || list[0].Scope != "operator:999" {
+		t.Errorf("%v %v", list, err)
+	}
+}
+
+func (sys *system) reviewOnCluster(t *testing.T) {
+	t.Helper()
+	ctx, client := t.Context(), sys.client
+	for i, id := range []string{"review-a", "review-b"} {
+		j := clusterJob(id, 0)
+		j.RecipientPhone.Number = fmt.Sprintf("80399%d0047", i) // a code that nobody knows
+		if _, err := client.TopUp(ctx, j); err != nil {
+			t.Fatal(err)
+		}
+		if r := sys.settled(t, id); r.State != enqueue.NeedsReview {
+			t.Fatalf("%s is %s", id, r.State)
+		}
+	}
+	if ids, err := client.Ledger().Reviews(ctx); err != nil || !slices.Equal(ids, []string{"review-a", "review-b"}) {
+		t.Fatal(ids, err)
+	}
+	if err := client.Ledger().Fail(ctx, "review-a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := resend(ctx, client, sys.opened, "review-b"); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := client.Ledger().Reviews(ctx); err != nil || len(ids) != 0 {
+		t.Fatal(ids, err)
+	}
+}
+
+// One master that can forget is enough to keep real money away, and it is named.
+func TestLiveChecksEveryMaster(t *testing.T) {
+	nodes, url := startCluster(t)
+	s := Settings{RedisURL: url, Environment: "live", InFlight: 1}
+	o, err := openRedis(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.close()
+	check := func() (string, error) {
+		var log bytes.Buffer
+		err := checkSafe(t.Context(), o, s, newLogger(&log, "info"))
+		return log.String(), err
+	}
+	if log, err := check(); err != nil || strings.Count(log, "appendfsync") != 3 || strings.Contains(log, "min-replicas") {
+		t.Errorf("%v %s", err, log)
+	}
+	for name, value := range map[string]string{"appendonly": "no", "maxmemory-policy": "allkeys-lru"} {
+		if err := nodes[1].rdb.ConfigSet(t.Context(), name, value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = check()
+	if exitCode(err) != exitGuard || strings.Count(err.Error(), nodes[1].addr) != 2 || strings.Contains(err.Error(), nodes[0].addr) {
+		t.Errorf("exit %d: %v", exitCode(err), err)
+	}
+}
+
+// startOn starts everything on a Redis of the test's own, with the scripts of its
+// client watched.
+func startOn(t *testing.T, url string, scale float64) (*system, *slotWatch) {
+	t.Helper()
+	s := Settings{}
+	if err := s.fromEnvironment(); err != nil {
+		t.Fatal(err)
+	}
+	s.RedisURL, s.TimeScale, s.InFlight = url, scale, 20
+	sys, err := startSystem(context.WithoutCancel(t.Context()), s, "127.0.0.1:0", sandbox.Config{}, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sys.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	watch := &slotWatch{}
+	sys.opened.rdb.AddHook(watch)
+	return sys, watch
+}
+
+func (sys *system) settled(t *testing.T, id string) enqueue.Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	r, err := sys.client.Wait(ctx, id)
+	if err != nil {
+		t.Fatalf("%v (%s, %s, %s)", err, r.State, r.Reason, r.Code)
+	}
+	return r
+}
+
+// onceEach holds the jobs against the simulator's own ledger.
+func (sys *system) onceEach(t *testing.T, ids []string) {
+	t.Helper()
+	paid := map[string]int{}
+	for _, e := range sys.sim.Paid() {
+		paid[e.CustomIdentifier]++
+	}
+	for _, id := range ids {
+		if paid[id] != 1 {
+			t.Errorf("%s was paid %d times", id, paid[id])
+		}
+	}
+	if err := sys.sim.Audit(); err != nil {
+		t.Error(err)
+	}
+}
+
+// clusterJob is one to a number of its own.
+func clusterJob(id string, n int) enqueue.TopUp {
+	return enqueue.TopUp{
+		ID: id, OperatorID: 341, Amount: decimal.MustNew(500, 0),
+		RecipientPhone: enqueue.Phone{CountryCode: "NG", Number: fmt.Sprintf("803%03d1234", n)},
+	}
+}
+
+// slotWatch sees to it that the keys of every script share a hash tag, and that no
+// command asks for what a cluster cannot answer as a whole.
+type slotWatch struct {
+	mu    sync.Mutex
+	found []string
+	count int
+}
+
+func (w *slotWatch) seen() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count
+}
+
+func (w *slotWatch) problems() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.found)
+}
+
+func (w *slotWatch) look(cmd redis.Cmder) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	args := cmd.Args()
+	switch cmd.Name() {
+	case "keys", "scan", "multi", "watch":
+		w.found = append(w.found, "a command that a cluster answers in part: "+cmd.Name())
+	case "eval", "evalsha":
+		w.count++
+		tags := map[string]bool{}
+		n, _ := args[2].(int)
+		for _, key := range args[3 : 3+n] {
+			text := fmt.Sprint(key)
+			if _, rest, found := strings.Cut(text, "{"); found {
+				text, _, _ = strings.Cut(rest, "}")
+			}
+			tags[text] = true
+		}
+		if n == 0 || len(tags) != 1 {
+			w.found = append(w.found, fmt.Sprintf("a script with the keys %v", args[3:3+n]))
+		}
+	}
+}
+
+func (w *slotWatch) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (w *slotWatch) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		w.look(cmd)
+		return next(ctx, cmd)
+	}
+}
+
+func (w *slotWatch) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			w.look(cmd)
+		}
+		return next(ctx, cmds)
+	}
+}
