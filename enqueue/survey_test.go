@@ -1,0 +1,59 @@
+package enqueue
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestSurvey(t *testing.T) {
+	inWorld(t, func(w *world) {
+		survey := func() *Survey {
+			t.Helper()
+			s, err := w.l.Survey(w.Context(), 10_000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		if s := survey(); s.Open+s.Looked+s.Overdue+s.Reviews != 0 || s.OldestUnknown != nil || s.OldestOverdue != nil || s.OldestReview != nil {
+			t.Errorf("nothing there: %+v", s)
+		}
+		sent := time.Now()
+		w.sent("Lost") // unknown
+		time.Sleep(time.Second)
+		w.sent("lost-later")
+		claim := NewClaim()
+		w.submit("odd")
+		w.want("send", Sending)(w.l.Begin(w.Context(), "odd", claim))
+		reviewed := time.Now()
+		if _, err := w.settle("odd", Outcome{Kind: KindReview, Claim: claim, Code: "ODD"}); err != nil {
+			t.Fatal(err)
+		}
+		w.submit("ended")
+		if _, err := w.c.Cancel(w.Context(), "ended"); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 5 {
+			w.submit(fmt.Sprintf("waits-%d", i))
+		}
+		s := survey()
+		if s.Open != 7 || s.Looked != 7 || s.States[Unknown] != 2 || s.States[Queued] != 5 || s.Overdue != 0 || s.Reviews != 1 {
+			t.Errorf("%+v", s)
+		}
+		if s.OldestUnknown == nil || s.OldestUnknown.ID != "lost" || s.OldestUnknown.Since.UnixMilli() != sent.UnixMilli() {
+			t.Errorf("oldest unknown: %+v, want lost at %v", s.OldestUnknown, sent)
+		}
+		if s.OldestReview == nil || s.OldestReview.ID != "odd" || s.OldestReview.Since.UnixMilli() != reviewed.UnixMilli() {
+			t.Errorf("oldest review: %+v", s.OldestReview)
+		}
+		time.Sleep(time.Minute)
+		if s := survey(); s.Overdue != 7 || s.OldestOverdue == nil || !s.OldestOverdue.Since.Equal(sent.Add(16*time.Second)) {
+			t.Errorf("a minute later: %+v %+v", s, s.OldestOverdue)
+		}
+		few, err := w.l.Survey(w.Context(), 1)
+		if err != nil || few.Looked == 0 || few.Looked >= 7 || few.Open != 7 {
+			t.Errorf("%+v %v", few, err)
+		}
+	})
+}
