@@ -75,6 +75,9 @@ func TestOnACluster(t *testing.T) {
 
 	sys.holdsOnCluster(t)
 	sys.reviewOnCluster(t)
+	if text, err := sys.doctor(t); err != nil || !strings.Contains(text, "(3 masters)") {
+		t.Errorf("%v\n%s", err, text)
+	}
 	if n := scripts.seen(); n < 10 {
 		t.Errorf("%d scripts were watched", n)
 	}
@@ -222,6 +225,14 @@ func (sys *system) settled(t *testing.T, id string) enqueue.Result {
 		t.Fatalf("%v (%s, %s, %s)", err, r.State, r.Reason, r.Code)
 	}
 	return r
+}
+
+// doctor is what topup doctor says of the system.
+func (sys *system) doctor(t *testing.T) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	err := (&app{settings: sys.settings, out: &out}).examine(t.Context())
+	return out.String(), err
 }
 
 // onceEach holds the jobs against the simulator's own ledger.

@@ -81,7 +81,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.settings.addFlags(root.PersistentFlags())
 	root.AddCommand(
 		a.demoCommand(), a.devCommand(), a.workerCommand(), a.sandboxCommand(),
-		a.sendCommand(), a.getCommand(), a.reviewCommand(), a.holdCommand(), a.releaseCommand(),
+		a.sendCommand(), a.getCommand(), a.reviewCommand(), a.holdCommand(), a.releaseCommand(), a.doctorCommand(),
 	)
 	return root
 }

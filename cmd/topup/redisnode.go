@@ -45,17 +45,21 @@ func readNodes(ctx context.Context, rdb redis.UniversalClient) ([]redisNode, err
 		nodes = append(nodes, node)
 		return nil
 	}
-	var err error
-	switch c := rdb.(type) {
-	case *redis.Client:
-		err = read(ctx, c)
-	case *redis.ClusterClient:
-		err = c.ForEachMaster(ctx, read)
-	default:
-		err = fmt.Errorf("a Redis client of type %T", rdb)
-	}
+	err := eachServer(ctx, rdb, read)
 	slices.SortFunc(nodes, func(a, b redisNode) int { return strings.Compare(a.addr, b.addr) })
 	return nodes, err
+}
+
+// eachServer calls f for every server that holds jobs, for several at once.
+func eachServer(ctx context.Context, rdb redis.UniversalClient, f func(context.Context, *redis.Client) error) error {
+	switch c := rdb.(type) {
+	case *redis.Client:
+		return f(ctx, c)
+	case *redis.ClusterClient:
+		return c.ForEachMaster(ctx, f)
+	default:
+		return fmt.Errorf("a Redis client of type %T", rdb)
+	}
 }
 
 // closed tells a Redis that refuses a command from one that did not answer, which

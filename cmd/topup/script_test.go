@@ -37,17 +37,20 @@ func TestScripts(t *testing.T) {
 	})
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("REDIS_URL", sys.opened.url)
-			env.Setenv("RELOADLY_AUTH_URL", sys.sim.url)
-			env.Setenv("RELOADLY_API_URL", sys.sim.url)
-			env.Setenv("RELOADLY_CLIENT_ID", "demo-client")
-			env.Setenv("RELOADLY_CLIENT_SECRET", "demo-secret")
-			env.Setenv("TOPUP_TIME_SCALE", "0.02")
-			return nil
-		},
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Setup: sys.environment,
 	})
+}
+
+// environment is what a script's commands need to reach the system.
+func (sys *system) environment(env *testscript.Env) error {
+	env.Setenv("REDIS_URL", sys.opened.url)
+	env.Setenv("RELOADLY_AUTH_URL", sys.sim.url)
+	env.Setenv("RELOADLY_API_URL", sys.sim.url)
+	env.Setenv("RELOADLY_CLIENT_ID", "demo-client")
+	env.Setenv("RELOADLY_CLIENT_SECRET", "demo-secret")
+	env.Setenv("TOPUP_TIME_SCALE", "0.02")
+	return nil
 }
 
 // exits CODE ARGS… runs topup and checks its exit code.

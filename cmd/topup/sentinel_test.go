@@ -109,6 +109,10 @@ func TestSentinelSwitch(t *testing.T) {
 		}
 	}
 	sys.onceEach(t, append(ids, "before"))
+	eventually(t, time.Minute, "doctor warns of the replica, and is content otherwise", func() bool {
+		text, err := sys.doctor(t)
+		return err == nil && strings.Contains(text, "redis-sentinel://") && strings.Contains(text, "min-replicas-to-write is 0")
+	})
 }
 
 // A replica that nobody waits for is worth a warning before real money moves.
