@@ -23,6 +23,7 @@ import (
 // The whole path on a cluster of three masters: submitting, sending, results, holds,
 // reviews and the sweeper. The cluster itself refuses a script whose keys are in two slots.
 func TestOnACluster(t *testing.T) {
+	t.Parallel() // it mostly waits
 	nodes, url := startCluster(t)
 	sys, scripts := startOn(t, url, 1.0/50)
 	ctx, client := t.Context(), sys.client
@@ -167,6 +168,7 @@ func (sys *system) reviewOnCluster(t *testing.T) {
 
 // One master that can forget is enough to keep real money away, and it is named.
 func TestLiveChecksEveryMaster(t *testing.T) {
+	t.Parallel() // it mostly waits
 	nodes, url := startCluster(t)
 	s := Settings{RedisURL: url, Environment: "live", InFlight: 1}
 	o, err := openRedis(t.Context(), s)

@@ -134,11 +134,10 @@ func without(texts []string, word string) []string {
 
 func (d *doctor) checkEviction(context.Context) finding {
 	faults := everyNode(d.nodes, func(n redisNode) []string {
-		policy := n.info["maxmemory_policy"]
-		switch {
-		case policy == "noeviction":
+		switch policy := n.info["maxmemory_policy"]; policy {
+		case "noeviction":
 			return nil
-		case policy == "":
+		case "":
 			return []string{"it does not show its maxmemory-policy, which has to be noeviction"}
 		default:
 			return []string{"maxmemory-policy is " + policy + ", which deletes records of top-ups: set noeviction"}

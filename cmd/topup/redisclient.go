@@ -16,6 +16,9 @@ func (a *redisAddress) client() redis.UniversalClient {
 			DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: o.ContextTimeoutEnabled,
 			ReadBufferSize: o.ReadBufferSize, WriteBufferSize: o.WriteBufferSize, PipelinePoolSize: o.PipelinePoolSize,
 			PipelineReadBufferSize: o.PipelineReadBufferSize, PipelineWriteBufferSize: o.PipelineWriteBufferSize,
+			// A dial to the primary asks the Sentinels, which is dialled and repeated too: the
+			// default of 5 makes a command wait 36 s where none of them answers.
+			DialerRetries: 2,
 			// asynq's servers share the pool, which follows a failover; see worker.Run.
 			PoolSize: 2 * o.PoolSize,
 			PoolFIFO: o.PoolFIFO, PoolTimeout: o.PoolTimeout, MinIdleConns: o.MinIdleConns, MaxIdleConns: o.MaxIdleConns,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 // submits again what it misses. In the end every job is settled, and paid exactly once
 // by the simulator's own ledger.
 func TestSentinelFailover(t *testing.T) {
+	t.Parallel() // it mostly waits
 	const jobs = 200
 	w := startSentinels(t)
 	sys, _ := startOn(t, w.url, 1.0/100)
@@ -31,18 +33,29 @@ func TestSentinelFailover(t *testing.T) {
 		ids = append(ids, fmt.Sprintf("job-%d", i))
 	}
 	var producers sync.WaitGroup
-	for p := range 4 {
-		producers.Go(func() {
-			for i := p; i < jobs; i += 4 {
-				sys.insist(ctx, clusterJob(ids[i], i))
-				pace(ctx, 5*time.Millisecond)
-			}
-		})
+	submit := func(from, to int) {
+		for p := range 4 {
+			producers.Go(func() {
+				for i := from + p; i < to; i += 4 {
+					sys.insist(ctx, clusterJob(ids[i], i))
+					pace(ctx, 5*time.Millisecond)
+				}
+			})
+		}
 	}
+	submit(0, jobs/2)
 	eventually(t, time.Minute, "some jobs are paid", func() bool { return len(sys.sim.Paid()) > jobs/10 })
 	w.cutReplica(t)
-	cut := len(sys.sim.Paid())
-	eventually(t, time.Minute, "some are paid that the replica never hears of", func() bool { return len(sys.sim.Paid()) > cut+20 })
+	submit(jobs/2, jobs)
+	eventually(t, time.Minute, "some are paid that the replica never hears of", func() bool {
+		unheard := 0
+		for _, e := range sys.sim.Paid() {
+			if slices.Contains(ids[jobs/2:], e.CustomIdentifier) {
+				unheard++
+			}
+		}
+		return unheard >= 10
+	})
 	paidBefore, killed := len(sys.sim.Paid()), time.Now()
 	w.primary.kill()
 	eventually(t, time.Minute, "the replica is the primary", func() bool {
@@ -77,26 +90,32 @@ func TestSentinelFailover(t *testing.T) {
 	if got := sys.primary(t); got == primary {
 		t.Errorf("the client is still at %s", got)
 	}
-	if lost == 0 {
-		t.Error("no acknowledged job was lost: the hardest case was not met")
+	if lost < 10 {
+		t.Errorf("%d acknowledged jobs were lost: the hardest case was not met", lost)
 	}
 	t.Logf("%d jobs, %d paid before the kill, promoted after %v, paying again after %v, %d jobs forgotten and submitted again, all settled after %v",
 		jobs, paidBefore, promoted.Round(time.Millisecond), again.Round(time.Millisecond), lost, time.Since(killed).Round(time.Millisecond))
 }
 
-// A primary that is demoted while it lives keeps nobody: not the handlers, and not asynq's servers.
+// A primary that lives on, and that the Sentinels cannot tell that it was replaced,
+// keeps nobody: not the handlers, and not asynq's servers, which would wait there for
+// tasks that come to the new one.
 func TestSentinelSwitch(t *testing.T) {
+	t.Parallel() // it mostly waits
 	w := startSentinels(t)
-	sys, _ := startOn(t, w.url, 1.0/100)
+	sys, _ := startOn(t, w.url, 1.0/200)
 	ctx := t.Context()
 	sys.insist(ctx, clusterJob("before", 1))
 	sys.settled(t, "before")
-	if err := w.sentinel.Failover(ctx, "m").Err(); err != nil {
-		t.Fatal(err)
-	}
+	w.cutReplica(t)
+	w.cutSentinels(t)
 	eventually(t, time.Minute, "the replica is the primary", func() bool {
 		return strings.Contains(w.replica.rdb.Info(ctx, "replication").Val(), "role:master")
 	})
+	eventually(t, time.Minute, "the client has followed", func() bool { return sys.primary(t) == w.replica.addr })
+	if role := w.primary.rdb.Info(ctx, "replication").Val(); !strings.Contains(role, "role:master") {
+		t.Fatal("the old primary knows that it was replaced: nothing is shown")
+	}
 	var ids []string
 	for i := range 20 {
 		id := fmt.Sprintf("after-%d", i)
@@ -109,14 +128,14 @@ func TestSentinelSwitch(t *testing.T) {
 		}
 	}
 	sys.onceEach(t, append(ids, "before"))
-	eventually(t, time.Minute, "doctor warns of the replica, and is content otherwise", func() bool {
-		text, err := sys.doctor(t)
-		return err == nil && strings.Contains(text, "redis-sentinel://") && strings.Contains(text, "min-replicas-to-write is 0")
-	})
+	if text, err := sys.doctor(t); err != nil || !strings.Contains(text, w.url+" answers") {
+		t.Errorf("%v\n%s", err, text)
+	}
 }
 
 // A replica that nobody waits for is worth a warning before real money moves.
 func TestLiveWarnsOfUnheededReplicas(t *testing.T) {
+	t.Parallel() // it mostly waits
 	w := startSentinels(t)
 	s := Settings{RedisURL: w.url, Environment: "live", InFlight: 1}
 	o, err := openRedis(t.Context(), s)
@@ -139,6 +158,30 @@ func TestLiveWarnsOfUnheededReplicas(t *testing.T) {
 	}
 	if log := check(); strings.Contains(log, "min-replicas-to-write is 0") {
 		t.Error(log)
+	}
+}
+
+// cutSentinels ends their connections to the primary in the same way.
+func (w *watched) cutSentinels(t *testing.T) {
+	t.Helper()
+	list, err := w.primary.rdb.ClientList(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := 0
+	for line := range strings.Lines(list) {
+		if !strings.Contains(line, " name=sentinel-") {
+			continue
+		}
+		_, rest, _ := strings.Cut(line, "id=")
+		id, _, _ := strings.Cut(rest, " ")
+		if err := w.primary.rdb.ClientKillByFilter(t.Context(), "ID", id).Err(); err != nil {
+			t.Fatal(err)
+		}
+		ended++
+	}
+	if ended == 0 {
+		t.Fatal("no Sentinel was found at the primary")
 	}
 }
 
