@@ -16,6 +16,7 @@ import (
 // Config is what a worker needs. Redis and Reloadly are required; the zero value
 // of everything else is its default.
 type Config struct {
+	// Redis is a client of one server, of the primary behind Sentinels, or of a cluster.
 	Redis    redis.UniversalClient
 	Reloadly *reloadly.Client
 	// Ledger judges time; see [ScaleLedger] for tests. Its PostTimeout must not be

@@ -166,6 +166,58 @@ func (sys *system) reviewOnCluster(t *testing.T) {
 	}
 }
 
+// One master of the cluster is killed and comes back: what it may have forgotten is
+// looked up before it is sent, and every job is settled and paid once.
+func TestClusterMasterRestarts(t *testing.T) {
+	t.Parallel() // it mostly waits
+	nodes, url := startCluster(t)
+	sys, _ := startOn(t, url, 1.0/200)
+	ctx := t.Context()
+	var ids []string
+	for i := range 90 {
+		ids = append(ids, fmt.Sprintf("job-%d", i))
+	}
+	submit := func(from, to int) {
+		for i := from; i < to; i++ {
+			sys.insist(ctx, clusterJob(ids[i], i))
+		}
+	}
+	submit(0, 30)
+	eventually(t, time.Minute, "some jobs are paid", func() bool { return len(sys.sim.Paid()) > 10 })
+	nodes[1].kill()
+	submitted := make(chan struct{})
+	go func() {
+		defer close(submitted)
+		submit(30, 60)
+	}()
+	eventually(t, time.Minute, "the cluster has noticed", func() bool {
+		return strings.Contains(nodes[0].rdb.ClusterInfo(ctx).Val(), "cluster_state:fail")
+	})
+	nodes[1].start(t)
+	<-submitted
+	submit(60, 90)
+	for _, id := range ids {
+		if r := sys.settled(t, id); r.State != enqueue.Succeeded {
+			t.Errorf("%s is %s (%s, %s)", id, r.State, r.Reason, r.Code)
+		}
+	}
+	sys.onceEach(t, ids)
+	if n := len(sys.sim.Paid()); n != len(ids) {
+		t.Errorf("%d were paid, of %d jobs", n, len(ids))
+	}
+	suspected := 0
+	for _, id := range ids {
+		r, err := sys.client.Ledger().Load(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(r.Log, func(l enqueue.LogLine) bool { return l.Why == "redis_restarted" }) {
+			suspected++
+		}
+	}
+	t.Logf("%d of %d jobs were looked up because their master had restarted", suspected, len(ids))
+}
+
 // One master that can forget is enough to keep real money away, and it is named.
 func TestLiveChecksEveryMaster(t *testing.T) {
 	t.Parallel() // it mostly waits

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -20,8 +19,8 @@ import (
 type redisProcess struct {
 	addr string
 	rdb  *redis.Client // past everything, for the test itself
+	args []string
 	cmd  *exec.Cmd
-	out  *bytes.Buffer
 }
 
 // freePort is one of 127.0.0.1 that nobody listens on.
@@ -42,23 +41,29 @@ func startRedis(t *testing.T, port string, args ...string) *redisProcess {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("redis-server is not on PATH: `make redis` installs it")
 	}
-	p := &redisProcess{addr: "127.0.0.1:" + port, out: &bytes.Buffer{}, cmd: exec.Command("redis-server", args...)}
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	p := &redisProcess{addr: "127.0.0.1:" + port, args: args}
 	p.rdb = redis.NewClient(&redis.Options{Addr: p.addr})
 	t.Cleanup(func() {
 		_ = p.rdb.Close()
 		p.kill()
 	})
-	eventually(t, 20*time.Second, "redis-server answers on "+p.addr, func() bool { return p.rdb.Ping(t.Context()).Err() == nil })
+	p.start(t)
 	return p
+}
+
+// start runs the process, again after kill.
+func (p *redisProcess) start(t *testing.T) {
+	t.Helper()
+	p.cmd = exec.Command("redis-server", p.args...)
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "redis-server answers on "+p.addr, func() bool { return p.rdb.Ping(t.Context()).Err() == nil })
 }
 
 // kill ends this very process; nothing is said goodbye to.
 func (p *redisProcess) kill() {
-	if p.cmd.ProcessState == nil {
+	if p.cmd != nil && p.cmd.Process != nil && p.cmd.ProcessState == nil {
 		_ = p.cmd.Process.Kill()
 		_ = p.cmd.Wait() // killed
 	}
