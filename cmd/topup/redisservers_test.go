@@ -58,8 +58,11 @@ func (p *redisProcess) start(t *testing.T) {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "redis-server answers on "+p.addr, func() bool { return p.rdb.Ping(t.Context()).Err() == nil })
+	eventually(t, 20*time.Second, "redis-server answers on "+p.addr, func() bool { return answers(p.rdb.Ping(t.Context()).Err()) })
 }
+
+// answers also takes a refusal without a password.
+func answers(err error) bool { return err == nil || closed(err) || redis.HasErrorPrefix(err, "NOAUTH") }
 
 // kill ends this very process; nothing is said goodbye to.
 func (p *redisProcess) kill() {
@@ -125,11 +128,12 @@ type watched struct {
 	url              string
 }
 
-func startSentinels(t *testing.T) *watched {
+// startSentinels gives the Sentinels a password where it is not empty; args are the data servers'.
+func startSentinels(t *testing.T, password string, args ...string) *watched {
 	t.Helper()
-	w := &watched{primary: startData(t)}
+	w := &watched{primary: startData(t, args...)}
 	_, port, _ := net.SplitHostPort(w.primary.addr)
-	w.replica = startData(t, "--replicaof", "127.0.0.1 "+port)
+	w.replica = startData(t, append([]string{"--replicaof", "127.0.0.1 " + port}, args...)...)
 	eventually(t, 20*time.Second, "the replica follows", func() bool {
 		return strings.Contains(w.replica.rdb.Info(t.Context(), "replication").Val(), "master_link_status:up")
 	})
@@ -140,11 +144,14 @@ func startSentinels(t *testing.T) *watched {
 		file := filepath.Join(t.TempDir(), "sentinel.conf")
 		text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor m 127.0.0.1 %s 2\n"+
 			"sentinel down-after-milliseconds m 500\nsentinel failover-timeout m 3000\nsentinel parallel-syncs m 1\n", own, strconv.Quote(filepath.Dir(file)), port)
+		if password != "" {
+			text += "requirepass " + password + "\n"
+		}
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s := startRedis(t, own, file, "--sentinel")
-		client := redis.NewSentinelClient(&redis.Options{Addr: s.addr})
+		client := redis.NewSentinelClient(&redis.Options{Addr: s.addr, Password: password})
 		t.Cleanup(func() { _ = client.Close() })
 		sentinels, addrs = append(sentinels, client), append(addrs, s.addr)
 	}

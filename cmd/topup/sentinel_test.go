@@ -20,7 +20,7 @@ import (
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const jobs = 200
-	w := startSentinels(t)
+	w := startSentinels(t, "")
 	sys, _ := startOn(t, w.url, 1.0/100)
 	ctx := t.Context()
 	primary := w.primary.rdb.Options().Addr
@@ -102,7 +102,7 @@ func TestSentinelFailover(t *testing.T) {
 // tasks that come to the new one.
 func TestSentinelSwitch(t *testing.T) {
 	t.Parallel() // it mostly waits
-	w := startSentinels(t)
+	w := startSentinels(t, "")
 	sys, _ := startOn(t, w.url, 1.0/200)
 	ctx := t.Context()
 	sys.insist(ctx, clusterJob("before", 1))
@@ -136,7 +136,7 @@ func TestSentinelSwitch(t *testing.T) {
 // A replica that nobody waits for is worth a warning before real money moves.
 func TestLiveWarnsOfUnheededReplicas(t *testing.T) {
 	t.Parallel() // it mostly waits
-	w := startSentinels(t)
+	w := startSentinels(t, "")
 	s := Settings{RedisURL: w.url, Environment: "live", InFlight: 1}
 	o, err := openRedis(t.Context(), s)
 	if err != nil {
