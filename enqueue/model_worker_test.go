@@ -2,7 +2,6 @@ package enqueue
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"pgregory.net/rapid"
@@ -70,7 +69,7 @@ func (w *model) wake(t *rapid.T, p *modelProcess, j *modelJob) {
 }
 
 func (w *model) send(t *rapid.T, p *modelProcess, j *modelJob, r *Record) {
-	if !w.healing && rapid.IntRange(0, 9).Draw(t, "held back") == 9 && !w.strange(j) {
+	if !w.healing && rapid.IntRange(0, 9).Draw(t, "held back") == 9 {
 		w.did(t, j)(p.ledger.Wait(ctx, r, Paused, time.Minute, rapid.Bool().Draw(t, "held")))
 		return
 	}
@@ -95,12 +94,6 @@ func (w *model) send(t *rapid.T, p *modelProcess, j *modelJob, r *Record) {
 		w.provider.pass(w.now)
 		w.await(t, p, j, claim, attempt)
 	})
-}
-
-// strange is a job that is not put off here: wait.lua does not look whether this Redis
-// may have forgotten what happened to the job, and can end a paid one as EXPIRED.
-func (w *model) strange(j *modelJob) bool {
-	return w.m.HGet(jobKey(j.id), "i") != fmt.Sprint("e", w.epoch)
 }
 
 // await is a worker that waits for its answer, up to the deadline of the POST.

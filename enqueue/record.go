@@ -29,7 +29,7 @@ const (
 	fieldUpdatedAt   = "ua"
 	fieldFinishedAt  = "fa"
 	fieldTxID        = "tx"
-	fieldOtherTx     = "dx" // the second transaction of a double
+	fieldOtherTx     = "dx" // the second transaction of a double; ox has those that ended before the job was sent again
 	fieldTransaction = "x"  // x0, x1, …: the packed answer
 	fieldLog         = "h"  // h2, h3, …: one line per transition
 	fieldFingerprint = "f"

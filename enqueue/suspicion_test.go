@@ -99,6 +99,27 @@ func TestOneEndOfTwo(t *testing.T) {
 	})
 }
 
+// A worker that was stopped for long tells of the end of the first transaction when the
+// job was sent again already.
+func TestLateWordOfAnOlderEnd(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.submit("a")
+		ended := Outcome{Kind: KindFailed, Code: CodeTransaction, Transaction: tx(1, "FAILED")}
+		ended.Claim = w.begin("a")
+		w.want("done", Failed)(w.settle("a", ended))
+		if err := w.l.Resend(w.Context(), "a"); err != nil {
+			w.Fatal(err)
+		}
+		w.want("ignored", Unknown)(w.settle("a", ended))
+		time.Sleep(20 * time.Minute)
+		w.almostProven(w.l, "a")
+		w.want("resend", Queued)(w.absent("a"))
+		w.want("look", Unknown)(w.settle("a", Outcome{Kind: KindUnknown, Claim: w.begin("a"), Code: "X", Delay: time.Second}))
+		w.want("ignored", Unknown)(w.settle("a", ended))
+		w.want("done", Succeeded)(w.settle("a", Outcome{Kind: KindSucceeded, Transaction: tx(2, "SUCCESSFUL")}))
+	})
+}
+
 // An answer of any size can be booked: what says that it was paid comes first.
 func TestLargeTransactionIsBooked(t *testing.T) {
 	s := startRedis(t)

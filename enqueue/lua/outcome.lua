@@ -80,6 +80,9 @@ local mine = state == 'sending' and claim ~= '' and R.cl == claim
 
 -- The transaction itself ended without delivering.
 if (kind == 'failed' or kind == 'refunded') and tx ~= '' then
+  if known_tx ~= tx and string.find(R.ox or '', ',' .. tx .. ',', 1, true) then
+    return answer('ignored')
+  end
   if state == 'unknown' and R.su and now < number('sa') then
     -- Its end says nothing of a later send that this Redis may have forgotten.
     version = redis.call('HINCRBY', J, 'v', 1)

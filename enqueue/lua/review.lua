@@ -28,6 +28,8 @@ local at = math.max(now, number('sn') + pause)
 local set = {'mx', number('n') + allowed, 'c', '', 'i', born, 'nb', int(now)}
 local del = {'pf', 'au', 'e', 'ea', 'ex', 'tx', 'x0'}
 if state ~= 'needs_review' and R.tx and R.c == 'TRANSACTION_ENDED' then -- known to have ended: its identifier is used up
+  set[#set + 1] = 'ox' -- a late word of its end is not the end of the next one
+  set[#set + 1] = (R.ox or ',') .. R.tx .. ','
   if number('am') > 0 or R.su or number('g') >= top then
     return answer('used')
   end
