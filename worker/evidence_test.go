@@ -16,19 +16,6 @@ import (
 
 // What Reloadly shows of a job, and what may and may not be concluded from it.
 
-// provider is a client of the world's simulator, for what does not go through a worker.
-func (w *world) provider() *reloadly.Client {
-	w.t.Helper()
-	client, err := reloadly.New(reloadly.Config{
-		ClientID: "id", ClientSecret: "canary-secret", AuthURL: "http://127.0.0.1", APIURL: "http://127.0.0.1", Dial: w.dial,
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(client.Close)
-	return client
-}
-
 // post sends what a job's worker would have sent, and books nothing.
 func (w *world) post(j enqueue.TopUp, identifier string) {
 	w.t.Helper()

@@ -37,6 +37,7 @@ const (
 	holdsKey     = "topup:holds"         // the scopes on hold (set)
 	failingKey   = "topup:holds:failing" // operator → refusals in a row because it is down (hash)
 	pauseKey     = "topup:holds:pause"   // there while a 429 stops the fleet (string with TTL)
+	relapseKey   = "topup:holds:relapse" // since when the account was on hold that a probe lifted lately (string with TTL)
 	holdsChannel = "topup:holds:changed" // says that any of these changed (pub/sub)
 )
 
@@ -182,6 +183,7 @@ func validScope(scope string) error {
 // each other, so what has an order has a round trip of its own: who sees the scope in
 // the set finds the hold.
 func (h *Holds) write(ctx context.Context, hold Hold) error {
+	hold = h.relapsed(ctx, hold)
 	err := placeScript.Run(ctx, h.rdb, []string{holdKey(hold.Scope)},
 		string(hold.Reason), milliText(hold.Since), hold.By, milliText(hold.Next)).Err()
 	if err == nil {
@@ -204,6 +206,25 @@ func (h *Holds) write(ctx context.Context, hold Hold) error {
 	return nil
 }
 
+// relapsed lets an account's hold go on with the clock of the one before, where a
+// probe lifted that a moment ago and was wrong: a balance says nothing of a daily limit.
+func (h *Holds) relapsed(ctx context.Context, hold Hold) Hold {
+	if hold.Scope != ScopeAccount || hold.manual() {
+		return hold
+	}
+	ms, err := h.rdb.Get(ctx, relapseKey).Int64()
+	if err != nil { // nothing is known of one: it begins with the shortest pause
+		return hold
+	}
+	since := time.UnixMilli(ms)
+	next := hold.Since.Add(min(h.cfg.ProbeMax, hold.Since.Sub(since)))
+	if next.After(hold.Next) {
+		hold.Next = next
+	}
+	hold.Since = since
+	return hold
+}
+
 // Lift ends a hold, whoever placed it. It is for people; a hold that cannot be
 // lifted in Redis stands.
 func (h *Holds) Lift(ctx context.Context, scope string) error {
@@ -220,6 +241,11 @@ func (h *Holds) lift(ctx context.Context, scope string, person bool) error {
 	}
 	if lifted == 0 {
 		return nil
+	}
+	if hold, ok := h.Find(&enqueue.Record{}); ok && !person && hold.Scope == ScopeAccount && scope == ScopeAccount {
+		if err := h.rdb.Set(ctx, relapseKey, hold.Since.UnixMilli(), 2*h.cfg.ProbeMax).Err(); err != nil {
+			h.log.WarnContext(ctx, "a relapse of the account would begin anew", "error", err)
+		}
 	}
 	h.change(func(s *holdState) {
 		delete(s.holds, scope)

@@ -265,6 +265,25 @@ func TestAccountHoldIsProbedByOne(t *testing.T) {
 	})
 }
 
+// The balance is well and a daily limit is not: each probe lifts the hold, each job
+// that meets the limit places it again, and the pause grows all the same.
+func TestHoldThatComesBackIsProbedLessOften(t *testing.T) {
+	together(t, func(f *fleet) {
+		h := f.holds("w", func(context.Context) (bool, error) { return true, nil })
+		placed := 0
+		for range 12 * 60 {
+			if _, held := h.Find(rec("a", 7, "1")); !held {
+				f.ok(h.Place(f.ctx, Hold{Scope: ScopeAccount, Reason: enqueue.Account}))
+				placed++
+			}
+			time.Sleep(5 * time.Second)
+		}
+		if placed < 5 || placed > 18 { // every 5 min after the first few; without the clock 120
+			t.Errorf("met the limit %d times in an hour", placed)
+		}
+	})
+}
+
 // A probe that hangs does not stop the refresh.
 func TestSlowProbe(t *testing.T) {
 	together(t, func(f *fleet) {

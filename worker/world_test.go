@@ -103,13 +103,7 @@ func (w *world) ledger() *enqueue.Ledger {
 // worker makes a worker; change, where not nil, alters its configuration.
 func (w *world) worker(name string, change func(*worker.Config)) *worker.Worker {
 	w.t.Helper()
-	client, err := reloadly.New(reloadly.Config{
-		ClientID: "id", ClientSecret: "canary-secret", AuthURL: "http://127.0.0.1", APIURL: "http://127.0.0.1", Dial: w.dial,
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(client.Close)
+	client := w.provider()
 	cfg := worker.Config{
 		Redis: w.rdb, Reloadly: client, Name: name, Servers: 1, InFlight: 10, Poll: time.Second, // virtual hours of polling are real minutes
 		NumberKey: []byte("number key"), Ledger: enqueue.LedgerConfig{Epoch: w.epoch},
@@ -123,6 +117,19 @@ func (w *world) worker(name string, change func(*worker.Config)) *worker.Worker 
 		w.t.Fatal(err)
 	}
 	return made
+}
+
+// provider is a client of the world's simulator, for what does not go through a worker.
+func (w *world) provider() *reloadly.Client {
+	w.t.Helper()
+	client, err := reloadly.New(reloadly.Config{
+		ClientID: "id", ClientSecret: "canary-secret", AuthURL: "http://127.0.0.1", APIURL: "http://127.0.0.1", Dial: w.dial,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(client.Close)
+	return client
 }
 
 // run runs a worker until the returned function is called, which waits for its end.

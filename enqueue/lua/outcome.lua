@@ -45,8 +45,8 @@ if kind == 'succeeded' or kind == 'processing' then
       move('succeeded', 'double', 0, set, del)
       return answer(told and 'done' or 'double')
     end
-    if told then
-      return answer('same')
+    if told then -- the answer that told of it may have been lost
+      return answer(R.dx == tx and 'double' or 'same')
     end
     move(state == 'succeeded' and 'succeeded' or 'needs_review', 'double', 0, {'c', 'DOUBLE', 'dx', tx})
     return answer('double')
