@@ -40,7 +40,7 @@ const soakKept = 20 * time.Second
 
 // sample is what a worker and its Redis hold at one moment.
 type sample struct {
-	Goroutines int
+	Goroutines int    // the least since the sample before
 	Heap       uint64 // in use after a collection
 	Resident   int    // kB
 	keys       int64
@@ -80,15 +80,29 @@ func playSoakWorker(ctx context.Context, text string) error {
 		return err
 	}
 	go func() {
-		for pause(ctx, cfg.Every) {
+		for {
+			goroutines := fewestGoroutines(ctx, cfg.Every)
+			if ctx.Err() != nil {
+				return
+			}
 			runtime.GC()
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
-			line, _ := json.Marshal(sample{Goroutines: runtime.NumGoroutine(), Heap: m.HeapInuse, Resident: resident()}) // always encodes
+			line, _ := json.Marshal(sample{Goroutines: goroutines, Heap: m.HeapInuse, Resident: resident()}) // always encodes
 			fmt.Println(string(line))
 		}
 	}()
 	return w.Run(ctx)
+}
+
+// fewestGoroutines is the least number in a while: those of the jobs under way come and
+// go with the machine's load, those that leak stay.
+func fewestGoroutines(ctx context.Context, while time.Duration) int {
+	fewest := runtime.NumGoroutine()
+	for end := time.Now().Add(while); time.Now().Before(end) && pause(ctx, 20*time.Millisecond); {
+		fewest = min(fewest, runtime.NumGoroutine())
+	}
+	return fewest
 }
 
 // resident is this process' memory in kB, 0 where the system does not say.
