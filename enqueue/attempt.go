@@ -64,7 +64,7 @@ type Outcome struct {
 // only from the holder of the current claim. along, where not nil, adds commands
 // that travel in the same round trip.
 func (l *Ledger) Settle(ctx context.Context, id string, o Outcome, along func(redis.Pipeliner)) (Answer, error) {
-	pieces, err := packTransaction(o.Transaction)
+	pieces, err := packTransaction(id, o.Transaction)
 	if err != nil {
 		return Answer{}, err
 	}

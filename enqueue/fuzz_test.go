@@ -109,11 +109,14 @@ func FuzzParseAmount(f *testing.F) {
 
 func FuzzTransaction(f *testing.F) {
 	for _, t := range []*Transaction{{}, {TransactionID: 33469, Status: "SUCCESSFUL"}, {TransactionID: -1, PinDetail: &PinDetail{}, BalanceInfo: &BalanceInfo{}}} {
-		pieces, err := packTransaction(t)
+		pieces, err := packTransaction("a", t)
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(strings.Join(pieces, ""), t.TransactionID, t.Status)
+	}
+	for _, identifier := range []string{"a", "a~2", "=", "=a", "~2", ""} {
+		f.Add("\x00", int64(7), identifier)
 	}
 	f.Add("\x00", int64(7), "PROCESSING")
 	f.Add(strings.Repeat("\xff", 200), int64(1)<<62, "\u2028<é")
@@ -125,12 +128,12 @@ func FuzzTransaction(f *testing.F) {
 			}
 			return fields
 		}
-		if read, err := unpackTransaction(split(packed)); err == nil && packed != "" && read == nil {
+		if read, err := unpackTransaction("a", id, split(packed)); err == nil && packed != "" && read == nil {
 			t.Fatalf("%q is no transaction and no error", packed)
 		}
 		in := &Transaction{TransactionID: id, Status: strings.ToValidUTF8(status, "")}
-		in.OperatorTransactionID = &in.Status
-		pieces, err := packTransaction(in)
+		in.OperatorTransactionID, in.CustomIdentifier = &in.Status, &in.Status
+		pieces, err := packTransaction("a", in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +145,7 @@ func FuzzTransaction(f *testing.F) {
 		if len(pieces) > 10 {
 			return
 		}
-		out, err := unpackTransaction(split(pieces...))
+		out, err := unpackTransaction("a", id, split(pieces...))
 		if diff := cmp.Diff(in, out); err != nil || diff != "" {
 			t.Fatalf("%v %s", err, diff)
 		}

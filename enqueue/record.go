@@ -184,7 +184,7 @@ func decodeRecord(id string, fields map[string]string) (*Record, error) {
 	if text, ok := fields[fieldMetadata]; ok {
 		d.note(fieldMetadata, json.Unmarshal([]byte(text), &r.TopUp.Metadata))
 	}
-	transaction, err := unpackTransaction(fields)
+	transaction, err := unpackTransaction(id, r.TxID, fields)
 	d.note(fieldTransaction, err)
 	r.Transaction = transaction
 	r.Log = decodeLog(fields, r.CreatedAt)

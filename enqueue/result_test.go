@@ -2,9 +2,11 @@ package enqueue
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -89,7 +91,7 @@ func TestTransactionIsPacked(t *testing.T) {
 	long := tx(1, strings.Repeat("PROCESSING", 50))
 	for i := range 20 {
 		long.OperatorName = text(strings.Repeat(string(rune('a'+i)), i*37))
-		pieces, err := packTransaction(long)
+		pieces, err := packTransaction("order", long)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,11 +102,28 @@ func TestTransactionIsPacked(t *testing.T) {
 			}
 			fields["x"+string(rune('0'+k))] = piece
 		}
-		if got, err := unpackTransaction(fields); err != nil || !reflect.DeepEqual(got, long) {
+		if got, err := unpackTransaction("order", 1, fields); err != nil || !reflect.DeepEqual(got, long) {
 			t.Fatal(got, err)
 		}
 	}
-	if _, err := unpackTransaction(map[string]string{"x0": "\xff\xff damaged"}); err == nil {
+	if _, err := unpackTransaction("order", 1, map[string]string{"x0": "\xff\xff damaged"}); err == nil {
 		t.Fatal("damage goes unseen")
+	}
+}
+
+// A record of before the trailer, the id and the identifier were left out is read as it was.
+func TestOlderTransactionIsRead(t *testing.T) {
+	packed, err := base64.StdEncoding.DecodeString("oq3p+UUpqUV1Rjjzg7GluaGFkSHZ2QIihJwtDNAzBUQJIn2j8lGTGUQOI31jFcamEyNtYxXGphMjZUOE8SdkkFAtIAAA//8=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := tx(33469, "SUCCESSFUL")
+	want.CustomIdentifier, want.RecipientPhone = text("order~2"), text("971503971821")
+	fields := map[string]string{}
+	for k := range (len(packed) + pieceLength - 1) / pieceLength {
+		fields["x"+strconv.Itoa(k)] = string(packed[k*pieceLength : min(len(packed), (k+1)*pieceLength)])
+	}
+	if got, err := unpackTransaction("order", 7, fields); err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatal(got, err)
 	}
 }

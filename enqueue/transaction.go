@@ -60,13 +60,15 @@ type BalanceInfo struct {
 	UpdatedAt    *string `json:"updatedAt"`
 }
 
-// packed holds a transaction in pieces of at most 64 bytes: a Redis hash with a
-// longer value leaves its compact form and takes three times the memory.
-// Deflate with the shape of an answer as the dictionary makes some 650 bytes of
-// JSON into about 200.
+// A transaction is kept in pieces of at most 64 bytes: a Redis hash with a longer
+// value leaves its compact form and takes three times the memory. Deflate with the
+// shape of an answer as the dictionary makes some 650 bytes of JSON into about 110.
 const pieceLength = 64
 
-const transactionShape = `{"transactionId":123456789,"status":"PROCESSING","operatorTransactionId":null,"customIdentifier":"","recipientPhone":"97150","recipientEmail":null,"senderPhone":null,"countryCode":"AE","operatorId":341,"operatorName":"MTN Orange Airtel Digicel Etisalat United Arab Emirates","discount":"0","discountCurrencyCode":"EUR","requestedAmount":"10.00","requestedAmountCurrencyCode":"USD","deliveredAmount":"100","deliveredAmountCurrencyCode":"HTG","transactionDate":"2026-11-24 10:57:48","pinDetail":null,"balanceInfo":{"oldBalance":"809811.69103","newBalance":"809021.29103","cost":"790.4","currencyCode":"NGN","currencyName":"Nigerian Naira US Dollar Euro","updatedAt":"2026-11-24 14:57:48"}}{"transactionId":33469,"status":"SUCCESSFUL","operatorTransactionId":null,"customIdentifier":"`
+// transactionShape ends as it always did: matches are counted from its end, so what
+// is added goes to the front and older records stay readable.
+const transactionShape = `{"status":"SUCCESSFUL","operatorTransactionId":null,"customIdentifier":"=","recipientPhone":"` +
+	`{"transactionId":123456789,"status":"PROCESSING","operatorTransactionId":null,"customIdentifier":"","recipientPhone":"97150","recipientEmail":null,"senderPhone":null,"countryCode":"AE","operatorId":341,"operatorName":"MTN Orange Airtel Digicel Etisalat United Arab Emirates","discount":"0","discountCurrencyCode":"EUR","requestedAmount":"10.00","requestedAmountCurrencyCode":"USD","deliveredAmount":"100","deliveredAmountCurrencyCode":"HTG","transactionDate":"2026-11-24 10:57:48","pinDetail":null,"balanceInfo":{"oldBalance":"809811.69103","newBalance":"809021.29103","cost":"790.4","currencyCode":"NGN","currencyName":"Nigerian Naira US Dollar Euro","updatedAt":"2026-11-24 14:57:48"}}{"transactionId":33469,"status":"SUCCESSFUL","operatorTransactionId":null,"customIdentifier":"`
 
 var deflaters = sync.Pool{New: func() any {
 	w, err := flate.NewWriterDict(io.Discard, flate.BestCompression, []byte(transactionShape))
@@ -79,21 +81,36 @@ var deflaters = sync.Pool{New: func() any {
 // maxPieces is what a script writes at once; an answer has three or four.
 const maxPieces = 200
 
+// trailer ends every deflated text; it is not stored. A reader takes no notice of a
+// second one, so a record that has it is read all the same.
+const trailer = "\x00\x00\xff\xff"
+
+// packedTransaction leaves out what the record has already. The transaction's id is
+// the field tx: both are written, and deleted, together.
+type packedTransaction struct {
+	TransactionID int64 `json:"transactionId,omitempty"` // hides the one below
+	Transaction
+}
+
 // packTransaction leaves of an answer that is far too large what says whose it is and
 // what was paid: it has to be booked in any case.
-func packTransaction(t *Transaction) ([]string, error) {
+func packTransaction(id string, t *Transaction) ([]string, error) {
 	if t == nil {
 		return nil, nil
 	}
-	pieces, err := pack(t)
+	pieces, err := pack(id, *t)
 	if err == nil && len(pieces) > maxPieces {
-		pieces, err = pack(&Transaction{TransactionID: t.TransactionID, Status: t.Status, OperatorID: t.OperatorID})
+		pieces, err = pack(id, Transaction{Status: t.Status, OperatorID: t.OperatorID})
 	}
 	return pieces, err
 }
 
-func pack(t *Transaction) ([]string, error) {
-	text, err := json.Marshal(t)
+func pack(id string, t Transaction) ([]string, error) {
+	if t.CustomIdentifier != nil {
+		short := shortenIdentifier(id, *t.CustomIdentifier)
+		t.CustomIdentifier = &short
+	}
+	text, err := json.Marshal(packedTransaction{Transaction: t})
 	if err != nil {
 		return nil, fmt.Errorf("encode the transaction: %w", err)
 	}
@@ -108,15 +125,39 @@ func pack(t *Transaction) ([]string, error) {
 		return nil, fmt.Errorf("pack the transaction: %w", err)
 	}
 	var pieces []string
-	for rest := out.String(); rest != ""; {
+	for rest := strings.TrimSuffix(out.String(), trailer); rest != ""; {
 		n := min(pieceLength, len(rest))
 		pieces, rest = append(pieces, rest[:n]), rest[n:]
 	}
 	return pieces, nil
 }
 
-// unpackTransaction joins the fields x0, x1, … of a record.
-func unpackTransaction(fields map[string]string) (*Transaction, error) {
+// ownID stands for the job's id at the beginning of a customIdentifier. One that
+// really begins with it gets it twice.
+const ownID = "="
+
+func shortenIdentifier(id, identifier string) string {
+	for g := range MaxGeneration + 1 {
+		if identifier == Identifier(id, g) {
+			return ownID + strings.TrimPrefix(identifier, CanonicalID(id))
+		}
+	}
+	if strings.HasPrefix(identifier, ownID) {
+		return ownID + identifier
+	}
+	return identifier
+}
+
+func expandIdentifier(id, short string) string {
+	rest, marked := strings.CutPrefix(short, ownID)
+	if marked && !strings.HasPrefix(rest, ownID) {
+		return CanonicalID(id) + rest
+	}
+	return rest
+}
+
+// unpackTransaction joins the fields x0, x1, … of a record and fills in what was left out.
+func unpackTransaction(id string, txID int64, fields map[string]string) (*Transaction, error) {
 	var packed strings.Builder
 	for i := 0; ; i++ {
 		piece, ok := fields[fieldTransaction+strconv.Itoa(i)]
@@ -128,6 +169,7 @@ func unpackTransaction(fields map[string]string) (*Transaction, error) {
 	if packed.Len() == 0 {
 		return nil, nil
 	}
+	packed.WriteString(trailer)
 	r := flate.NewReaderDict(strings.NewReader(packed.String()), []byte(transactionShape))
 	text, err := io.ReadAll(io.LimitReader(r, 1<<20))
 	if err != nil {
@@ -136,6 +178,12 @@ func unpackTransaction(fields map[string]string) (*Transaction, error) {
 	var t Transaction
 	if err := json.Unmarshal(text, &t); err != nil {
 		return nil, fmt.Errorf("decode the transaction: %w", err)
+	}
+	if t.TransactionID == 0 {
+		t.TransactionID = txID
+	}
+	if t.CustomIdentifier != nil {
+		*t.CustomIdentifier = expandIdentifier(id, *t.CustomIdentifier)
 	}
 	return &t, nil
 }
