@@ -68,4 +68,9 @@
 // [Ledger.Begin] gives the one permission to send. A Redis that was restarted may
 // have forgotten its last writes, so a job of the time before is looked up at
 // Reloadly before it is sent. Use a Redis with AOF and without eviction.
+//
+// A record is short, for there are many: the fields are named in record.go, the
+// answer is packed, and what follows from another field is left out (the line of the
+// claim where the job was paid at once, the transaction's own id and identifier). Read
+// it with [Ledger.Load].
 package enqueue

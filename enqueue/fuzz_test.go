@@ -157,7 +157,7 @@ func FuzzRecord(f *testing.F) {
 	for name, value := range map[string]string{
 		fieldState: "paid", fieldVersion: "1e3", fieldSends: "-1", fieldTxID: "99999999999999999999", fieldAmount: "1O", fieldMetadata: "{",
 		fieldTransaction + "0": "\xff", fieldLog + "2": "12 qs claim w1", fieldLog + "3": "x", fieldCreatedAt: "9223372036854775807",
-		fieldGeneration: "1000000000", fieldNextAt: "-1", fieldLog: "",
+		fieldGeneration: "1000000000", fieldNextAt: "-1", fieldLog: "", fieldFinishedAt: "0",
 	} {
 		f.Add(name, value)
 	}
@@ -176,7 +176,7 @@ func FuzzRecord(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		decodeLog(fields, time.UnixMilli(0))
+		decodeLog(fields, time.UnixMilli(0), time.UnixMilli(0))
 		if tomb, err := decodeTomb("a", value); tomb == nil || err == nil {
 			t.Fatalf("the tomb %q: %v, %v", value, tomb, err)
 		}

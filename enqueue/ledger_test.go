@@ -2,9 +2,11 @@ package enqueue
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -793,5 +795,81 @@ func TestPeopleAfterRestart(t *testing.T) {
 		}
 		time.Sleep(31 * time.Minute)
 		w.want("look", Unknown)(w.l.Begin(w.Context(), "f", NewClaim()))
+	})
+}
+
+// The line of the claim is not kept where a job is paid at its first send by the one
+// that claimed it; nobody who reads the job sees that, at once or later.
+func TestLogOfAJobPaidAtOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		start := time.Now()
+		want := func(id string, kept bool, lines ...string) {
+			w.Helper()
+			r := w.record(id)
+			var got []string
+			for _, line := range r.Log {
+				got = append(got, fmt.Sprintf("%s %s-%s %s %s", line.At.Sub(start), line.From, line.To, line.Why, line.Who))
+			}
+			if diff := cmp.Diff(lines, got); diff != "" {
+				w.Errorf("%s: %s", id, diff)
+			}
+			if text := w.m.HGet(jobKey(id), "h2"); (text != "") != kept {
+				w.Errorf("%s: the claim's own line is %q", id, text)
+			}
+			if end := r.Log[len(r.Log)-1].At; r.State.Final() && !r.FinishedAt.Equal(end) {
+				w.Errorf("%s ended at %v and its log at %v", id, r.FinishedAt, end)
+			}
+		}
+		paid := Outcome{Kind: KindSucceeded, Transaction: tx(1, "SUCCESSFUL")}
+		claim := func(id string) {
+			w.submit(id)
+			time.Sleep(2 * time.Second)
+			paid.Claim = w.begin(id)
+			time.Sleep(time.Second)
+		}
+		claim("a")
+		w.want("done", Succeeded)(w.settle("a", paid))
+		want("a", false, "2s queued-sending claim w1", "3s sending-succeeded succeeded w1")
+		// Reversed and sent again: the line comes back before the time of that send is gone.
+		w.want("done", Refunded)(w.settle("a", Outcome{Kind: KindRefunded, Code: CodeTransaction, Transaction: tx(1, "REFUNDED")}))
+		first := []string{"2s queued-sending claim w1", "3s sending-succeeded succeeded w1", "3s succeeded-refunded refunded w1"}
+		want("a", true, first...)
+		if err := w.l.Resend(w.Context(), "a"); err != nil {
+			w.Fatal(err)
+		}
+		time.Sleep(20 * time.Minute)
+		w.almostProven(w.l, "a")
+		w.want("resend", Queued)(w.absent("a"))
+		w.begin("a")
+		want("a", true, append(first, "3s refunded-unknown resend_by_person w1", "36m3s unknown-queued resend w1", "36m3s queued-sending claim w1")...)
+
+		start = time.Now()
+		claim("double")
+		w.want("done", Succeeded)(w.settle("double", paid))
+		w.want("double", Succeeded)(w.settle("double", Outcome{Kind: KindSucceeded, Transaction: tx(2, "SUCCESSFUL")}))
+		want("double", true, "2s queued-sending claim w1", "3s sending-succeeded succeeded w1", "3s succeeded-succeeded double w1")
+
+		start = time.Now()
+		claim("other")
+		cfg := w.l.cfg
+		cfg.Who = "w2"
+		w.want("done", Succeeded)(NewLedger(w.rdb, cfg).Settle(w.Context(), "other", paid, nil))
+		want("other", true, "2s queued-sending claim w1", "3s sending-succeeded succeeded w2")
+
+		start = time.Now()
+		claim("again")
+		w.want("done", Queued)(w.settle("again", Outcome{Kind: KindRetry, Claim: paid.Claim, Reason: Backoff, Delay: time.Second}))
+		time.Sleep(time.Second)
+		paid.Claim = w.begin("again")
+		w.want("done", Succeeded)(w.settle("again", paid))
+		want("again", true, "2s queued-sending claim w1", "3s sending-queued backoff w1", "4s queued-sending claim w1", "4s sending-succeeded succeeded w1")
+
+		// What ends in the moment in which it began has a time of its end all the same.
+		start = time.Now()
+		w.submit("cancelled")
+		if _, err := w.c.Cancel(w.Context(), "cancelled"); err != nil {
+			w.Fatal(err)
+		}
+		want("cancelled", true, "0s queued-cancelled cancelled w1")
 	})
 }

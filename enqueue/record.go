@@ -27,7 +27,7 @@ const (
 	fieldNextAt      = "na"
 	fieldCreatedAt   = "ca"
 	fieldUpdatedAt   = "ua"
-	fieldFinishedAt  = "fa"
+	fieldFinishedAt  = "fa" // ms since ca
 	fieldTxID        = "tx"
 	fieldOtherTx     = "dx" // the second transaction of a double; ox has those that ended before the job was sent again
 	fieldTransaction = "x"  // x0, x1, …: the packed answer
@@ -154,7 +154,6 @@ func decodeRecord(id string, fields map[string]string) (*Record, error) {
 		NextAt:     d.time(fieldNextAt),
 		CreatedAt:  d.time(fieldCreatedAt),
 		UpdatedAt:  d.time(fieldUpdatedAt),
-		FinishedAt: d.time(fieldFinishedAt),
 		TopUp: TopUp{
 			ID:             CanonicalID(id),
 			OperatorID:     d.integer(fieldOperator),
@@ -166,6 +165,9 @@ func decodeRecord(id string, fields map[string]string) (*Record, error) {
 			NotBefore:      d.time(fieldNotBefore),
 			Expires:        d.time(fieldExpires),
 		},
+	}
+	if _, ended := fields[fieldFinishedAt]; ended {
+		r.FinishedAt = time.UnixMilli(r.CreatedAt.UnixMilli() + d.integer(fieldFinishedAt)).UTC()
 	}
 	if r.UpdatedAt.IsZero() { // it has ended, or nothing has happened yet
 		r.UpdatedAt = r.CreatedAt
@@ -187,7 +189,7 @@ func decodeRecord(id string, fields map[string]string) (*Record, error) {
 	transaction, err := unpackTransaction(id, r.TxID, fields)
 	d.note(fieldTransaction, err)
 	r.Transaction = transaction
-	r.Log = decodeLog(fields, r.CreatedAt)
+	r.Log = decodeLog(fields, r.CreatedAt, r.SentAt)
 	if !slices.Contains(States(), r.State) {
 		d.note(fieldState, fmt.Errorf("unknown state"))
 	}
@@ -238,8 +240,9 @@ var letters = map[byte]State{
 }
 
 // decodeLog reads lines such as "834 qs claim w7": ms since the job was created,
-// from, to, why, who. A damaged line is left out: the log decides nothing.
-func decodeLog(fields map[string]string, created time.Time) []LogLine {
+// from, to, why ("=" is the name of the new state), who. A damaged line is left out:
+// the log decides nothing.
+func decodeLog(fields map[string]string, created, sent time.Time) []LogLine {
 	var versions []int
 	for name := range fields {
 		if rest, ok := strings.CutPrefix(name, fieldLog); ok {
@@ -260,10 +263,18 @@ func decodeLog(fields map[string]string, created time.Time) []LogLine {
 			continue
 		}
 		line := LogLine{At: created.Add(time.Duration(ms) * time.Millisecond), From: letters[parts[1][0]], To: letters[parts[1][1]], Why: parts[2]}
+		if line.Why == "=" {
+			line.Why = string(line.To)
+		}
 		if len(parts) == 4 {
 			line.Who = parts[3]
 		}
 		lines = append(lines, line)
+	}
+	// A job that was paid at its first send, by the one that claimed it, has the line
+	// of the end alone.
+	if len(versions) == 1 && versions[0] == 3 && len(lines) == 1 && lines[0].From == Sending && lines[0].To == Succeeded {
+		lines = slices.Insert(lines, 0, LogLine{At: sent, From: Queued, To: Sending, Why: "claim", Who: lines[0].Who})
 	}
 	return lines
 }

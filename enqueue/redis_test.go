@@ -3,9 +3,11 @@ package enqueue
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os/exec"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -148,8 +150,17 @@ func TestRecordStaysCompact(t *testing.T) {
 		t.Fatal(err)
 	}
 	transaction := tx(1, "SUCCESSFUL")
+	transaction.CustomIdentifier = text("compact")
 	transaction.OperatorName = text(strings.Repeat("Digicel Haiti ", 20))
 	if _, err := c.Ledger().Settle(ctx, "compact", Outcome{Kind: KindSucceeded, Claim: claim, Transaction: transaction}, nil); err != nil {
+		t.Fatal(err)
+	}
+	// What is kept in bytes that are no text is read as it was written.
+	if r, err := c.TopUp(ctx, j); err != nil || r.State != Succeeded || !reflect.DeepEqual(r.Transaction, transaction) {
+		t.Fatal(r, err)
+	}
+	j.Campaign = "another"
+	if _, err := c.TopUp(ctx, j); !errors.Is(err, ErrConflict) {
 		t.Fatal(err)
 	}
 	if form := s.rdb.ObjectEncoding(ctx, jobKey("compact")).Val(); form != "listpack" && form != "ziplist" {

@@ -65,9 +65,13 @@ type BalanceInfo struct {
 // shape of an answer as the dictionary makes some 650 bytes of JSON into about 110.
 const pieceLength = 64
 
-// transactionShape ends as it always did: matches are counted from its end, so what
-// is added goes to the front and older records stay readable.
-const transactionShape = `{"status":"SUCCESSFUL","operatorTransactionId":null,"customIdentifier":"=","recipientPhone":"` +
+// transactionShape begins with the places where an answer names the account's currency.
+// It ends as it always did: matches are counted from its end, so what is added goes to
+// the front and older records stay readable.
+const transactionShape = `","discountCurrencyCode":"EUR","requestedAmount":"","requestedAmountCurrencyCode":"EUR","deliveredAmount":"","currencyCode":"EUR","currencyName":"Euro","updatedAt":"202` +
+	`","discountCurrencyCode":"USD","requestedAmount":"","requestedAmountCurrencyCode":"USD","deliveredAmount":"","currencyCode":"USD","currencyName":"US Dollar","updatedAt":"202` +
+	`","discountCurrencyCode":"NGN","requestedAmount":"","requestedAmountCurrencyCode":"NGN","deliveredAmount":"","currencyCode":"NGN","currencyName":"Nigerian Naira","updatedAt":"202` +
+	`{"status":"SUCCESSFUL","operatorTransactionId":null,"customIdentifier":"=","recipientPhone":"` +
 	`{"transactionId":123456789,"status":"PROCESSING","operatorTransactionId":null,"customIdentifier":"","recipientPhone":"97150","recipientEmail":null,"senderPhone":null,"countryCode":"AE","operatorId":341,"operatorName":"MTN Orange Airtel Digicel Etisalat United Arab Emirates","discount":"0","discountCurrencyCode":"EUR","requestedAmount":"10.00","requestedAmountCurrencyCode":"USD","deliveredAmount":"100","deliveredAmountCurrencyCode":"HTG","transactionDate":"2026-11-24 10:57:48","pinDetail":null,"balanceInfo":{"oldBalance":"809811.69103","newBalance":"809021.29103","cost":"790.4","currencyCode":"NGN","currencyName":"Nigerian Naira US Dollar Euro","updatedAt":"2026-11-24 14:57:48"}}{"transactionId":33469,"status":"SUCCESSFUL","operatorTransactionId":null,"customIdentifier":"`
 
 var deflaters = sync.Pool{New: func() any {
