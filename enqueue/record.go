@@ -233,10 +233,12 @@ func (d *decoder) time(field string) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-// letters stand for the states in a line of the log.
+// letters stand for the states in a line of the log, and digits in a tomb, where
+// letters did before.
 var letters = map[byte]State{
 	'q': Queued, 's': Sending, 'p': Processing, 'u': Unknown, 'S': Succeeded,
 	'F': Failed, 'R': Refunded, 'C': Cancelled, 'N': NeedsReview,
+	'1': Succeeded, '2': Failed, '3': Refunded, '4': Cancelled,
 }
 
 // decodeLog reads lines such as "834 qs claim w7": ms since the job was created,
