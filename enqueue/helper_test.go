@@ -28,6 +28,12 @@ var branches = struct {
 	all, reached map[string]bool
 }{all: map[string]bool{}, reached: map[string]bool{}}
 
+// jobScripts are those that change jobs.
+var jobScripts = map[string]**redis.Script{
+	"submit": &submitScript, "begin": &beginScript, "outcome": &outcomeScript, "absent": &absentScript, "wait": &waitScript,
+	"delay": &delayScript, "lapse": &lapseScript, "missing": &missingScript, "cancel": &cancelScript, "review": &reviewScript,
+}
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.Lookup("test.bench").Value.String() != "" { // the notes would be measured too
@@ -35,10 +41,7 @@ func TestMain(m *testing.M) {
 	}
 	prelude := instrument("prelude", preludeText)
 	record := prelude + instrument("record", recordText)
-	for name, script := range map[string]**redis.Script{
-		"submit": &submitScript, "begin": &beginScript, "outcome": &outcomeScript, "absent": &absentScript, "wait": &waitScript,
-		"delay": &delayScript, "lapse": &lapseScript, "missing": &missingScript, "cancel": &cancelScript, "review": &reviewScript,
-	} {
+	for name, script := range jobScripts {
 		before := record
 		if name == "submit" {
 			before = prelude

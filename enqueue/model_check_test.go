@@ -45,7 +45,7 @@ func (w *model) did(t *rapid.T, j *modelJob) func(Answer, error) Answer {
 
 // look reads a job after a write and compares it with before.
 func (w *model) look(t *rapid.T, j *modelJob) *Record {
-	was := State("")
+	was, before := State(""), j.before
 	var version int64
 	if j.before != nil {
 		was, version = j.before.State, j.before.Version
@@ -67,7 +67,40 @@ func (w *model) look(t *rapid.T, j *modelJob) *Record {
 	if r.Version != version {
 		j.forgotten = false
 	}
+	if before != nil && r.Generation > before.Generation && !j.reborn {
+		w.checkIdentifier(t, j, before)
+	}
 	return r
+}
+
+// checkIdentifier holds the ledger to guard 6: another identifier is taken only where the
+// fate of every send under the ones before is known, whatever Redis has forgotten of it.
+func (w *model) checkIdentifier(t *rapid.T, j *modelJob, before *Record) {
+	for _, a := range j.attempts {
+		found := a.post != nil && a.post.tx != nil && a.post.tx.id == before.TxID
+		if !a.known && !found {
+			w.fail(t, "%s takes another identifier, and the fate of its send of %s is not known", j.id, a.asked.Format("15:04:05"))
+		}
+		a.known = true
+	}
+}
+
+// concluded holds the ledger to what "not found" has to rest on before anything follows
+// from it: two answers, and both from behind the settle time of the last send.
+func (w *model) concluded(t *rapid.T, j *modelJob, a Answer) {
+	if a.Word != "resend" && a.Word != "next_identifier" && a.Word != "failed" || len(j.attempts) == 0 {
+		return
+	}
+	settled := j.attempts[len(j.attempts)-1].asked.Add(w.cfg.Settle)
+	var count int
+	for _, at := range j.empty {
+		if !at.Add(w.cfg.ClockSkew).Before(settled) {
+			count++
+		}
+	}
+	if count < w.cfg.AbsentAnswers {
+		w.fail(t, "%s: %s after %d empty answers behind the settle time", j.id, a.Word, count)
+	}
 }
 
 // remember reads a job. One that Redis has forgotten stays known by its id.

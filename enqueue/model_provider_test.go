@@ -31,6 +31,7 @@ type modelPost struct {
 	lost                 bool      // the answer does not come back
 	checked, over        bool
 	answer               Outcome
+	tx                   *modelTx // that it became
 }
 
 type modelTx struct {
@@ -71,22 +72,45 @@ func seconds(t *rapid.T, label string, of ...int) time.Duration {
 	return time.Duration(rapid.SampledFrom(of).Draw(t, label)) * time.Second
 }
 
-// post takes a request that leaves now, under a permission that was asked for at asked.
-func (p *modelProvider) post(t *rapid.T, identifier string, now, deadline time.Time) *modelPost {
+// modelCourse is what will become of one POST.
+type modelCourse struct {
+	fate                 modelFate
+	lost                 bool          // the answer does not come back
+	arrives, runs, shows time.Duration // each after the one before
+	ends                 time.Duration // of an accepted one that stays open at first, after it ran
+	last                 string        // its status then
+	hidden               bool          // it shows when it shows: assumption A2 is broken
+	unchecked            bool          // a refusal that comes before the duplicate check
+}
+
+func drawCourse(t *rapid.T) modelCourse {
+	c := modelCourse{fate: rapid.SampledFrom(modelFates).Draw(t, "fate"), lost: rapid.IntRange(0, 2).Draw(t, "lost") == 2}
+	c.arrives = seconds(t, "arrives after", 0, 0, 0, 1, 120, 400)
+	c.runs = seconds(t, "runs after", 0, 1, 60, 450)
+	c.shows = seconds(t, "shows after", 0, 0, 30, 300)
+	if c.fate == fateAccepted {
+		c.ends = seconds(t, "ends after", 60, 1800, 40000, 200000)
+		c.last = rapid.SampledFrom([]string{statusSuccessful, "FAILED", "REFUNDED"}).Draw(t, "ends as")
+	}
+	return c
+}
+
+// post takes a request that leaves now. Nothing of it happens after the deadline.
+func (p *modelProvider) post(c modelCourse, identifier string, now, deadline time.Time) *modelPost {
 	last := func(at time.Time) time.Time { // no later than assumption A2 has it
 		if at.After(deadline) {
 			return deadline
 		}
 		return at
 	}
-	post := &modelPost{identifier: identifier, fate: rapid.SampledFrom(modelFates).Draw(t, "fate"), lost: rapid.IntRange(0, 2).Draw(t, "lost") == 2}
-	post.arrives = last(now.Add(seconds(t, "arrives after", 0, 0, 0, 1, 120, 400)))
-	post.runs = last(post.arrives.Add(seconds(t, "runs after", 0, 1, 60, 450)))
-	post.shows = last(post.runs.Add(seconds(t, "shows after", 0, 0, 30, 300)))
-	if post.fate == fateAccepted {
-		post.ends = post.runs.Add(seconds(t, "ends after", 60, 1800, 40000, 200000))
-		post.last = rapid.SampledFrom([]string{statusSuccessful, "FAILED", "REFUNDED"}).Draw(t, "ends as")
+	post := &modelPost{identifier: identifier, fate: c.fate, lost: c.lost, checked: c.unchecked, last: c.last}
+	post.arrives = last(now.Add(c.arrives))
+	post.runs = last(post.arrives.Add(c.runs))
+	post.shows = last(post.runs.Add(c.shows))
+	if c.hidden {
+		post.shows = post.runs.Add(c.shows)
 	}
+	post.ends = post.runs.Add(c.ends)
 	p.posts = append(p.posts, post)
 	return post
 }
@@ -168,7 +192,7 @@ func (p *modelProvider) execute(post *modelPost, status string) {
 	p.lastTxID++
 	tx := &modelTx{id: p.lastTxID, identifier: post.identifier, status: status, shows: post.shows, ends: post.ends, last: post.last}
 	p.txs = append(p.txs, tx)
-	post.answer = modelEvidence(tx)
+	post.tx, post.answer = tx, modelEvidence(tx)
 }
 
 // report is what a look-up shows of an identifier now.

@@ -22,10 +22,7 @@ import (
 // may say what is not so, and in the end every job is settled. A failure is cut down
 // to the shortest run that shows it. More runs: go test -run Model -rapid.checks=10000
 func TestLedgerAgainstModel(t *testing.T) {
-	if f := flag.Lookup("rapid.steps"); f.Value.String() == f.DefValue { // 30 do not get far
-		_ = f.Value.Set("100")
-		defer func() { _ = f.Value.Set(f.DefValue) }()
-	}
+	rapidDefault(t, "steps", "100") // 30 do not get far
 	m := miniredis.NewMiniRedis()
 	defer m.Close()
 	rdb := dial(m)
@@ -36,6 +33,19 @@ func TestLedgerAgainstModel(t *testing.T) {
 		t.Repeat(w.operations())
 		w.heal(t)
 	})
+}
+
+// rapidDefault is another default of one of rapid's flags, for one test.
+func rapidDefault(t *testing.T, name, value string) {
+	t.Helper()
+	f := flag.Lookup("rapid." + name)
+	if f.Value.String() != f.DefValue { // it was given
+		return
+	}
+	if err := f.Value.Set(value); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Value.Set(f.DefValue) })
 }
 
 // ctx of the model's calls: they go to a Redis in this process, which always answers.
@@ -54,7 +64,8 @@ type model struct {
 	stopped   []modelStep
 	past      []modelSnapshot // after each write
 	provider  modelProvider
-	healing   bool // nothing fails any more
+	healing   bool       // nothing fails any more
+	plot      *modelPlot // instead of the draws: what goes wrong, and where
 	story     []string
 }
 
@@ -83,6 +94,7 @@ type modelJob struct {
 	// suspected that any more. It is not paid twice, for its identifier is the same; but
 	// an end before it is sent says nothing of what was forgotten.
 	reborn bool
+	empty  []time.Time // when a look-up of it found nothing
 }
 
 func newModel(t *rapid.T, m *miniredis.Miniredis, rdb *redis.Client) *model {
@@ -109,9 +121,14 @@ var modelIDs = func() (ids []string) {
 	return ids
 }()
 
-func (w *model) newJob(t *rapid.T) *modelJob {
+func (w *model) addJob() *modelJob {
 	j := &modelJob{id: modelIDs[len(w.jobs)]}
 	w.jobs = append(w.jobs, j)
+	return j
+}
+
+func (w *model) newJob(t *rapid.T) *modelJob {
+	j := w.addJob()
 	if rapid.IntRange(0, 15).Draw(t, "foreign") == 15 {
 		w.provider.lastTxID++
 		w.provider.txs = append(w.provider.txs, &modelTx{id: w.provider.lastTxID, identifier: j.id, status: statusSuccessful, foreign: true})
@@ -182,8 +199,11 @@ func (w *model) submit(t *rapid.T) {
 	if last := w.jobs[len(w.jobs)-1]; last.before != nil && last.before.State.Settled() && len(w.jobs) < len(modelIDs) && rapid.Bool().Draw(t, "new") {
 		j = w.newJob(t)
 	}
+	w.submitJob(t, p, j, rapid.IntRange(0, 4).Draw(t, "other content") == 4)
+}
+
+func (w *model) submitJob(t *rapid.T, p *modelProcess, j *modelJob, other bool) {
 	up := job(j.id)
-	other := rapid.IntRange(0, 4).Draw(t, "other content") == 4
 	fields := hash(w.m, jobKey(j.id))
 	if other {
 		up.OperatorID++
@@ -222,10 +242,14 @@ func (w *model) wakeInTime(t *rapid.T) {
 	if j.before == nil || j.before.State == "" { // nobody knows of it
 		return
 	}
+	w.untilDue(j)
+	w.wake(t, w.process(t), j)
+}
+
+func (w *model) untilDue(j *modelJob) {
 	if at := j.before.NextAt; !j.before.State.Settled() && at.After(w.now) {
 		w.pass(at.Sub(w.now))
 	}
-	w.wake(t, w.process(t), j)
 }
 
 // crash ends a process: what it was about to do is not done, and what it knew is gone.
@@ -245,7 +269,11 @@ func (w *model) forget(t *rapid.T) {
 	if rapid.IntRange(0, 2).Draw(t, "really") != 0 { // or every run would be about this alone
 		return
 	}
-	lost := min(rapid.SampledFrom([]int{0, 1, 2, 3, 5, 8, 13, 1000, 1000}).Draw(t, "lost writes"), len(w.past)-1)
+	w.forgetWrites(t, rapid.SampledFrom([]int{0, 1, 2, 3, 5, 8, 13, 1000, 1000}).Draw(t, "lost writes"))
+}
+
+func (w *model) forgetWrites(t *rapid.T, lost int) {
+	lost = min(lost, len(w.past)-1)
 	w.past = w.past[:len(w.past)-lost]
 	w.past[len(w.past)-1].restore(w.m)
 	w.epoch++
@@ -275,8 +303,7 @@ func (w *model) person(t *rapid.T) {
 		err = p.ledger.Fail(ctx, j.id)
 		w.note("a person ends %s: %v", j.id, err)
 	case 1:
-		err = p.ledger.Resend(ctx, j.id)
-		w.note("a person sends %s again: %v", j.id, err)
+		err = w.resend(p, j)
 	case 2:
 		var answer Answer
 		if answer, err = p.ledger.call(ctx, cancelScript, j.id, nil); answer.Word == "done" && w.openAttempts(j) > 0 {
@@ -298,6 +325,12 @@ func (w *model) person(t *rapid.T) {
 	w.look(t, j)
 }
 
+func (w *model) resend(p *modelProcess, j *modelJob) error {
+	err := p.ledger.Resend(ctx, j.id)
+	w.note("a person sends %s again: %v", j.id, err)
+	return err
+}
+
 // heal lets everything go well from here on: every job is settled within few steps.
 func (w *model) heal(t *rapid.T) {
 	w.healing, w.stopped, w.provider.lag = true, nil, 0
@@ -306,9 +339,7 @@ func (w *model) heal(t *rapid.T) {
 			if steps == 60 {
 				w.fail(t, "%s is stuck in %s: %+v", j.id, j.before.State, j.before)
 			}
-			if at := j.before.NextAt; at.After(w.now) {
-				w.pass(at.Sub(w.now))
-			}
+			w.untilDue(j)
 			w.wake(t, w.processes[0], j)
 			w.pass(time.Second)
 			for len(w.stopped) > 0 { // only answers that are awaited
@@ -322,4 +353,6 @@ func (w *model) heal(t *rapid.T) {
 			w.check(t)
 		}
 	}
+	w.pass(time.Hour) // what is still under way gets there
+	w.check(t)
 }
