@@ -17,7 +17,7 @@ import (
 // POSTs come after the first refusal, and what becomes of the jobs.
 func (r *runner) dry(ctx context.Context) error {
 	const jobs, row, workers, inFlight = 400, 150, 2, 16
-	s := settings{Scale: 1.0 / 20, InFlight: inFlight}
+	s := settings{Scale: 1.0 / 20, InFlight: inFlight, Async: r.async}
 	g, err := newStage(ctx, r.dir, "balance", s, simulatorConfig{
 		Slowest: 200 * time.Millisecond, DrawSeed: 1,
 		Config: sandbox.Config{Balance: fmt.Sprintf("%d NGN", 500*row), TimeScale: s.Scale, NoMagic: true},

@@ -155,7 +155,7 @@ const crashScale = 1.0 / 200
 // crashAt is one point: processes die at it, another one goes on, and the oracle looks.
 func crashAt(ctx context.Context, p crashPoint, dir, binary, caller string, o options) (*crashed, error) {
 	began := time.Now()
-	s := settings{Scale: crashScale, InFlight: 2, Control: o.control}
+	s := settings{Scale: crashScale, InFlight: 2, Control: o.control, Async: o.async}
 	sim := simulatorConfig{
 		Slowest: 40 * time.Millisecond, DrawSeed: 1,
 		Config: sandbox.Config{

@@ -19,6 +19,7 @@
 // Four more runs have no schedule but one question each:
 //
 //	make crash                     a process dies at each named point of ledger and handler
+//	make crash ARGS='-async yes'   the same with POST /topups-async
 //	make recovery                  how soon does a job go on, at default settings?
 //	make balance                   how much meets an account that has run dry?
 //	make soak                      does anything grow in twenty minutes?

@@ -64,6 +64,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.rollbacks, "rollbacks", -1, "how often Redis' file is cut or replaced by an old copy")
 	flags.BoolVar(&o.young, "young", false, "a rollback at the very beginning, too, to a Redis that has had no job yet")
 	flags.StringVar(&o.burn, "burn", "", "whether a decline uses up the identifier: yes or no; an even seed says yes")
+	flags.StringVar(&o.async, "async", "", "whether the workers send by POST /topups-async: yes or no; a seed that 3 divides says yes")
 	flags.BoolVar(&o.late, "late-report", false, "the provider's report lags behind the settle time (breaks an assumption)")
 	flags.StringVar(&o.control, "control", "", "take one guard out and demand that the oracle notices: a name, all, or list")
 	flags.BoolVar(&o.guarded, "guarded", false, "make the runs of -control with the guard in its place, and demand that they pass")
@@ -123,7 +124,7 @@ func drawSeed() uint64 { return 1 + rand.Uint64N(1_000_000) }
 // options are the flags.
 type options struct {
 	args                               []string
-	size, control, burn                string
+	size, control, burn, async         string
 	seed                               uint64
 	seeds, parallel                    int
 	jobs, workers                      int
@@ -178,7 +179,7 @@ func (r *runner) runs(ctx context.Context) error {
 		}
 		s := sized()
 		s.Young = r.young
-		s.Seed, s.LateReport, s.Burn, s.Keep = seeds[i], r.late, r.burn, r.keep
+		s.Seed, s.LateReport, s.Burn, s.Async, s.Keep = seeds[i], r.late, r.burn, r.async, r.keep
 		set(&s.Jobs, r.jobs, r.jobs > 0)
 		set(&s.Workers, r.workers, r.workers > 0)
 		set(&s.Duration, r.duration, r.duration > 0)

@@ -59,7 +59,7 @@ func (r *runner) recoveries(ctx context.Context) error {
 		group.Go(func() {
 			dir, err := os.MkdirTemp(r.dir, "recovery-")
 			if err == nil {
-				took[i], err = c.measure(ctx, dir, r.binary)
+				took[i], err = c.measure(ctx, dir, r.binary, r.async)
 			}
 			if err == nil {
 				err = os.RemoveAll(dir)
@@ -84,8 +84,8 @@ func (r *runner) recoveries(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (c recovery) measure(ctx context.Context, dir, binary string) (time.Duration, error) {
-	s := settings{Scale: 1, InFlight: 100, Burn: "no"}
+func (c recovery) measure(ctx context.Context, dir, binary, async string) (time.Duration, error) {
+	s := settings{Scale: 1, InFlight: 100, Burn: "no", Async: async}
 	g, err := newStage(ctx, dir, "world", s, simulatorConfig{
 		Slowest: 300 * time.Millisecond, DrawSeed: 1, Config: sandbox.Config{ReportDelay: c.report},
 	})

@@ -29,6 +29,7 @@ type settings struct {
 	LateReport bool // the report shows a top-up only long after the settle time
 	Control    string
 	Burn       string // whether a decline uses up the identifier: yes, no, or by the seed
+	Async      string // whether the workers send by POST /topups-async: yes, no, or by the seed
 	Keep       bool   // keep the directory of a run that passed
 }
 
@@ -86,8 +87,11 @@ func (s settings) burns() bool {
 	return s.Burn == "yes" || s.Burn != "no" && s.Seed%2 == 0
 }
 
-// async says whether the workers send by POST /topups-async: a third of the seeds.
-func (s settings) async() bool { return s.Seed%3 == 0 }
+// async says whether the workers send by POST /topups-async: a third of the seeds do, and
+// a run without a schedule, which has no seed, only when it is told to.
+func (s settings) async() bool {
+	return s.Async == "yes" || s.Async != "no" && s.Seed != 0 && s.Seed%3 == 0
+}
 
 // reviewMost is the share of jobs that may need a person. One whose identifier was used
 // up by a decline, and about which Redis may have forgotten something, does by design:

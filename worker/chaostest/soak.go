@@ -121,7 +121,7 @@ func resident() int {
 func (r *runner) soaked(ctx context.Context) error {
 	const rate = 40 // jobs a second
 	every := min(10*time.Second, r.soak/20)
-	s := settings{Scale: 1.0 / 50, InFlight: 32}
+	s := settings{Scale: 1.0 / 50, InFlight: 32, Async: r.async}
 	g, err := newStage(ctx, r.dir, "soak", s, simulatorConfig{
 		Slowest: 300 * time.Millisecond, DrawSeed: 1,
 		Config: sandbox.Config{
