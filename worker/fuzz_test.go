@@ -39,7 +39,7 @@ func FuzzOrphanedTask(f *testing.F) {
 	f.Add([]byte("\x0a\xff\xff\xff\xff\xff"), "")
 	f.Fuzz(func(t *testing.T, message []byte, state string) {
 		m.FlushAll()
-		if _, err := m.SAdd("asynq:queues", enqueue.QueueTopUps); err != nil {
+		if _, err := m.SAdd("asynq:queues", enqueue.QueueTopUps, enqueue.QueueFollowups); err != nil {
 			t.Fatal(err)
 		}
 		m.HSet(record+"x", "msg", string(message), "state", state)
