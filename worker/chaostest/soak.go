@@ -38,9 +38,10 @@ type soakConfig struct {
 // is forgotten in time for the run to see it.
 const soakKept = 20 * time.Second
 
-// sample is what a worker and its Redis hold at one moment.
+// sample is what a worker and its Redis hold: the least of the worker since the sample
+// before, and Redis at one moment.
 type sample struct {
-	Goroutines int    // the least since the sample before
+	Goroutines int
 	Heap       uint64 // in use after a collection
 	Resident   int    // kB
 	keys       int64
@@ -80,29 +81,29 @@ func playSoakWorker(ctx context.Context, text string) error {
 		return err
 	}
 	go func() {
-		for {
-			goroutines := fewestGoroutines(ctx, cfg.Every)
-			if ctx.Err() != nil {
-				return
-			}
-			runtime.GC()
-			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
-			line, _ := json.Marshal(sample{Goroutines: goroutines, Heap: m.HeapInuse, Resident: resident()}) // always encodes
+		for ctx.Err() == nil {
+			line, _ := json.Marshal(least(ctx, cfg.Every)) // always encodes
 			fmt.Println(string(line))
 		}
 	}()
 	return w.Run(ctx)
 }
 
-// fewestGoroutines is the least number in a while: those of the jobs under way come and
-// go with the machine's load, those that leak stay.
-func fewestGoroutines(ctx context.Context, while time.Duration) int {
-	fewest := runtime.NumGoroutine()
-	for end := time.Now().Add(while); time.Now().Before(end) && pause(ctx, 20*time.Millisecond); {
-		fewest = min(fewest, runtime.NumGoroutine())
+// least is the least that the worker holds within a while: what the jobs under way need
+// comes and goes with the machine's load, what leaks stays.
+func least(ctx context.Context, while time.Duration) sample {
+	low := sample{Goroutines: math.MaxInt, Heap: math.MaxUint64, Resident: math.MaxInt}
+	for i, end := 0, time.Now().Add(while); i == 0 || (time.Now().Before(end) && ctx.Err() == nil); i++ {
+		if i%25 == 0 { // a collection costs more than a look at the goroutines
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			low.Heap, low.Resident = min(low.Heap, m.HeapAlloc), min(low.Resident, resident())
+		}
+		low.Goroutines = min(low.Goroutines, runtime.NumGoroutine())
+		pause(ctx, 20*time.Millisecond)
 	}
-	return fewest
+	return low
 }
 
 // resident is this process' memory in kB, 0 where the system does not say.
