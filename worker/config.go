@@ -40,7 +40,11 @@ type Config struct {
 	FleetInFlight int
 	// Spacing is kept between two jobs to one number. Defaults to 2 min 10 s; negative is off.
 	Spacing time.Duration
-	// NumberKey keys the hash of a phone number in Redis' keys. Required when Spacing is on.
+	// MaxPerNumberPerDay is how many top-ups one number may get on one UTC day, over all
+	// jobs of this Redis. Defaults to 0: no limit.
+	MaxPerNumberPerDay int
+	// NumberKey keys the hash of a phone number in Redis' keys. Required when Spacing or
+	// MaxPerNumberPerDay is on.
 	NumberKey []byte
 	// Scale multiplies every wait of the worker. Defaults to 1.
 	Scale float64
@@ -82,7 +86,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Reloadly == nil {
 		errs = append(errs, errors.New("worker: Reloadly is missing"))
 	}
-	if c.Spacing > 0 && len(c.NumberKey) == 0 {
+	if (c.Spacing > 0 || c.MaxPerNumberPerDay > 0) && len(c.NumberKey) == 0 {
 		errs = append(errs, errors.New("worker: NumberKey is missing (it keeps phone numbers out of Redis' keys)"))
 	}
 	if c.ShutdownTimeout < c.postLimit() {

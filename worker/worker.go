@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"example.com/topup/enqueue"
+	"example.com/topup/enqueue/campaign"
 	"example.com/topup/reloadly"
 )
 
@@ -28,6 +29,7 @@ type Worker struct {
 	queue  *asynq.Client
 	gate   *Gate
 	holds  *Holds
+	limit  campaign.NumberLimit
 	slots  chan struct{}                   // one for each POST under way
 	needed atomic.Pointer[decimal.Decimal] // what the job cost that met an empty balance
 	ending chan struct{}                   // closed when no new POST may begin
@@ -46,6 +48,7 @@ func New(cfg Config) (*Worker, error) {
 		cfg: cfg, log: cfg.Logger, client: cfg.Reloadly, holds: holds,
 		ledger: enqueue.NewLedger(cfg.Redis, cfg.Ledger),
 		queue:  asynq.NewClientFromRedisClient(cfg.Redis),
+		limit:  campaign.NumberLimit{Redis: cfg.Redis, PerDay: cfg.MaxPerNumberPerDay, Key: cfg.NumberKey},
 		slots:  make(chan struct{}, cfg.InFlight),
 		ending: make(chan struct{}),
 		gate: NewGate(cfg.Redis, GateConfig{

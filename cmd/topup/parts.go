@@ -41,7 +41,7 @@ func newWorker(s Settings, o *opened, client *reloadly.Client, log *slog.Logger,
 	}
 	w, err := worker.New(worker.Config{
 		Redis: o.rdb, Reloadly: client, Ledger: s.ledger(o.epoch), InFlight: s.InFlight, Servers: s.Servers, Async: s.Async,
-		PerSecond: s.PerSecond, FleetInFlight: s.FleetInFlight, Spacing: s.Spacing, Scale: s.TimeScale,
+		PerSecond: s.PerSecond, FleetInFlight: s.FleetInFlight, MaxPerNumberPerDay: s.MaxPerNumber, Spacing: s.Spacing, Scale: s.TimeScale,
 		NumberKey: key, Name: s.Name, Logger: log, OnTransition: seen,
 	})
 	if err != nil {
