@@ -18,7 +18,8 @@ func TestImportDirections(t *testing.T) {
 		{"enqueue", nil},
 		{"reloadly", nil},
 		{"reloadly/sandbox", nil},
-		{"worker", []string{"enqueue", "reloadly"}},
+		{"enqueue/campaign", []string{"enqueue", "reloadly"}},
+		{"worker", []string{"enqueue", "enqueue/campaign", "reloadly"}},
 	} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"/"+test.of).Output()
 		if err != nil {
