@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 )
 
 const (
 	batchRows      = 256
+	maxLines       = math.MaxInt32 // so that a line is remembered in four bytes
 	maxRecordBytes = 16 << 20 // a quote that is never closed must not bring the whole file into memory
 )
 
@@ -131,6 +133,10 @@ func (s *splitter) run(ctx context.Context, work, order chan<- *batch) (*Problem
 			var cells []string
 			var line int
 			if cells, line, end = s.read(); end != nil {
+				break
+			}
+			if line > maxLines {
+				end = errTooLarge
 				break
 			}
 			if !isBlank(cells) {
