@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The import directions of the project: cmd → worker → {enqueue, reloadly}, and
-// these import nothing of ours.
+// The import directions of the project: cmd → worker → enqueue/campaign → {enqueue,
+// reloadly}, and these import nothing of ours.
 func TestImportDirections(t *testing.T) {
 	const module = "example.com/topup"
 	for _, test := range []struct {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/govalues/decimal"
-
 	"example.com/topup/enqueue"
 )
 
@@ -69,26 +67,4 @@ func (c *Campaign) Load(row int) *LoadInfo {
 		}
 	}
 	return nil
-}
-
-// Open is a row that was handed over and is not settled. The mark says which handing
-// over is meant: a row that was opened again has another.
-type Open struct {
-	Row  int
-	Mark int64
-}
-
-// Settled is what became of an open row's job.
-type Settled struct {
-	Open
-	State    enqueue.State
-	Code     string
-	Currency string          // of Debited; empty where nothing was debited, or it is not known
-	Debited  decimal.Decimal // what the account paid
-}
-
-// End is how a row ended that did not succeed.
-type End struct {
-	State enqueue.State
-	Code  string
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -16,6 +17,18 @@ import (
 
 //go:embed lua/*.lua
 var scriptFiles embed.FS
+
+var preludeText = mustRead("prelude")
+
+func mustRead(name string) string {
+	text, err := scriptFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil { // the files are part of the binary
+		panic(err)
+	}
+	return string(text)
+}
+
+func newScript(name string) *redis.Script { return redis.NewScript(preludeText + mustRead(name)) }
 
 // Store is the campaigns in Redis. It may be used by many goroutines.
 type Store struct{ rdb redis.UniversalClient }
@@ -36,6 +49,7 @@ const (
 	fieldLoad    = "l" // l0, l1, …: JSON of LoadInfo
 	fieldCreated = "created"
 	fieldEnded   = "ended"
+	fieldRetired = "retired" // since when its keys run out
 )
 
 // Find reads a campaign. The error matches [ErrNoCampaign].
@@ -137,123 +151,83 @@ func (d *decoder) time(field string) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
+// keys are those that every script of a campaign gets, in the order of prelude.lua.
+func (s *Store) keys(name string) []string {
+	return []string{campaignKey(name), openKey(name), laterKey(name), reviewKey(name), endsKey(name), withdrawnKey(name), logKey(name)}
+}
+
+// keysOf are those of a campaign with the rows of all its loads.
+func (s *Store) keysOf(c *Campaign) []string {
+	keys := s.keys(c.Name)
+	for k := range c.Loads {
+		keys = append(keys, rowsKey(c.Name, k))
+	}
+	return keys
+}
+
 // Event is one line of a campaign's log.
 type Event struct {
 	At    time.Time
-	What  string // loaded, started, paused, resumed, cancelled, reopened, finished
-	Count map[string]int64
+	What  string           // loaded, started, paused, resumed, cancelled, reopened or finished
+	Count map[string]int64 // rows, and for finished how many ended how
 }
 
-// Ends reads how the rows ended that did not succeed, by their numbers.
-func (s *Store) Ends(ctx context.Context, name string) (map[int]End, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Withdrawn reads the rows below [Campaign.Cut] that were never handed over.
-func (s *Store) Withdrawn(ctx context.Context, name string) (map[int]bool, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Log reads the campaign's events, the oldest first.
+// Log reads the campaign's last events, the oldest first.
 func (s *Store) Log(ctx context.Context, name string) ([]Event, error) {
-	return nil, errors.ErrUnsupported
+	lines, err := s.rdb.LRange(ctx, logKey(name), 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("campaign %s: read its log: %w", name, err)
+	}
+	events := make([]Event, 0, len(lines))
+	for _, line := range lines {
+		var wire struct {
+			At    int64            `json:"at"`
+			What  string           `json:"what"`
+			Count map[string]int64 `json:"count"`
+		}
+		if err := json.Unmarshal([]byte(line), &wire); err != nil {
+			continue // the log decides nothing
+		}
+		events = append(events, Event{time.UnixMilli(wire.At).UTC(), wire.What, wire.Count})
+	}
+	return events, nil
 }
 
-// Pairs reads the hashes of a load, a piece at a time. After eight days they are gone.
-func (s *Store) Pairs(ctx context.Context, name string, load int, f func([]uint64) error) error {
-	return errors.ErrUnsupported
+// Ends reads how the rows ended that did not succeed, by their numbers. Rows that were
+// never handed over are not among them: see [Campaign.Cut] and [Store.Withdrawn].
+func (s *Store) Ends(ctx context.Context, name string) (map[int]End, error) {
+	ends := map[int]End{}
+	for cursor := uint64(0); ; {
+		pairs, next, err := s.rdb.HScan(ctx, endsKey(name), cursor, "", 1000).Result()
+		if err != nil {
+			return nil, fmt.Errorf("campaign %s: read how its rows ended: %w", name, err)
+		}
+		for k := 0; k+1 < len(pairs); k += 2 {
+			row, err := strconv.Atoi(pairs[k])
+			if err != nil {
+				continue // not ours
+			}
+			state, code, _ := strings.Cut(pairs[k+1], " ")
+			ends[row] = End{enqueue.State(state), code}
+		}
+		if cursor = next; cursor == 0 {
+			return ends, nil
+		}
+	}
 }
 
-// Each calls f with every row from a number on, in order. It holds a few chunks in memory.
-func (s *Store) Each(ctx context.Context, c *Campaign, from int, f func(number int, r *Row) error) error {
-	return errors.ErrUnsupported
-}
-
-// Rows reads some rows by their numbers.
-func (s *Store) Rows(ctx context.Context, c *Campaign, numbers []int) (map[int]*Row, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Stage begins a load. Nothing of it is visible before [Stage.Commit].
-func (s *Store) Stage(ctx context.Context, name string) *Stage { return &Stage{} }
-
-// Stage is a load on its way in.
-type Stage struct{}
-
-// CommitOptions is what a commit makes of the staged rows.
-type CommitOptions struct {
-	Expect  int64 // the version of the campaign that they were compared with; 0: there was none
-	File    string
-	Header  []string
-	Totals  map[string]string // the loader's own sums, as decimal text
-	Details map[string]string // anything else that the loader wants to find again in LoadInfo
-	Pairs   []uint64          // keyed hashes of number and amount, kept for eight days
-}
-
-// Add packs a row. The row is the caller's again when it returns.
-func (s *Stage) Add(ctx context.Context, r *Row) error { return errors.ErrUnsupported }
-
-// Commit makes the staged rows the campaign's, all or none. The error matches
-// [ErrChanged], [ErrCancelled] or [ErrStageLost] where nothing was loaded; after any other error
-// it is not known: load again.
-func (s *Stage) Commit(ctx context.Context, o CommitOptions) (*Campaign, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Drop ends a load without a trace. After a commit it does nothing.
-func (s *Stage) Drop(ctx context.Context) error { return errors.ErrUnsupported }
-
-// Take hands over up to n rows of a running campaign: first those whose time has come.
-func (s *Store) Take(ctx context.Context, name string, n int) ([]Open, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Defer puts open rows back until their time.
-func (s *Store) Defer(ctx context.Context, name string, rows map[Open]time.Time) error {
-	return errors.ErrUnsupported
-}
-
-// Settle counts what became of open rows.
-func (s *Store) Settle(ctx context.Context, name string, rows []Settled) error {
-	return errors.ErrUnsupported
-}
-
-// Reopen makes rows open again whose jobs were failed or refunded and are sent again. Rows that are
-// open already, or did not fail, stay as they are: call it before and after the job is sent again.
-func (s *Store) Reopen(ctx context.Context, name string, rows []int) error {
-	return errors.ErrUnsupported
-}
-
-// Pause hands over no more rows. See worker.PauseCampaign for what commands call.
-func (s *Store) Pause(ctx context.Context, name string) error { return errors.ErrUnsupported }
-
-// Resume takes a pause back.
-func (s *Store) Resume(ctx context.Context, name string) error { return errors.ErrUnsupported }
-
-// Cancel counts every row that was not handed over as cancelled, for good.
-func (s *Store) Cancel(ctx context.Context, name string) error { return errors.ErrUnsupported }
-
-// Progress is how far a campaign has come, at one moment.
-type Progress struct {
-	Campaign *Campaign
-	States   map[enqueue.State]int // of all rows; they sum to Campaign.Rows
-	Waiting  int                   // of those queued: not handed over yet
-	Later    int                   // of those waiting: their notBefore lies ahead
-	Reasons  []Count               // why queued rows wait, the most frequent first
-	Codes    []Count               // why rows did not succeed, the most frequent first
-	Moved    map[string]string     // debited, by currency, as decimal text
-	Held     map[string]string     // amounts of rows that may have been paid: by "sender" or "local <country>"
-	Rate     float64               // rows settled a second, over the last half minute
-	Left     time.Duration         // until all are settled at this rate; 0 where it is not known
-}
-
-// Count is how many rows have one word in common.
-type Count struct {
-	Word  string
-	Count int
-}
-
-// Progress reads a campaign and where its rows stand.
-func (s *Store) Progress(ctx context.Context, name string, client *enqueue.Client) (*Progress, error) {
-	return nil, errors.ErrUnsupported
+// Withdrawn reads the rows below [Campaign.Cut] that were never handed over: they waited
+// for their time when the campaign was cancelled.
+func (s *Store) Withdrawn(ctx context.Context, name string) (map[int]bool, error) {
+	members, err := s.rdb.ZRange(ctx, withdrawnKey(name), 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("campaign %s: read the rows withdrawn: %w", name, err)
+	}
+	rows := make(map[int]bool, len(members))
+	for _, member := range members {
+		if row, err := strconv.Atoi(member); err == nil {
+			rows[row] = true
+		}
+	}
+	return rows, nil
 }
