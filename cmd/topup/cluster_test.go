@@ -158,7 +158,7 @@ func (sys *system) reviewOnCluster(t *testing.T) {
 	if err := client.Ledger().Fail(ctx, "review-a"); err != nil {
 		t.Fatal(err)
 	}
-	if err := resend(ctx, client, sys.opened, "review-b"); err != nil {
+	if err := client.Resend(ctx, "review-b"); err != nil {
 		t.Fatal(err)
 	}
 	if ids, err := client.Ledger().Reviews(ctx); err != nil || len(ids) != 0 {
