@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/topup/enqueue"
+	"example.com/topup/enqueue/campaign"
 	"example.com/topup/reloadly"
 	"example.com/topup/worker"
 )
@@ -59,6 +60,12 @@ func exitCode(err error) int {
 	}{
 		{errOutcome, exitOutcome},
 		{errWaiting, exitTimeout},
+		{campaign.ErrUnreadable, exitFile},
+		{campaign.ErrGuard, exitGuard},
+		{campaign.ErrCancelled, exitConflict},
+		{campaign.ErrRowsExpired, exitConflict},
+		{campaign.ErrChanged, exitUnreachable}, // run it again
+		{campaign.ErrStageLost, exitUnreachable},
 		{enqueue.ErrInvalid, exitInvalid},
 		{enqueue.ErrConflict, exitConflict},
 		{enqueue.ErrNotFound, exitInvalid},

@@ -97,6 +97,19 @@ func (l *Loader) Load(ctx context.Context, f *File, name string, o LoadOptions) 
 	}
 }
 
+// Preview says what a load would find, and refuses what it would refuse but for the limits that
+// a load takes from.
+func (l *Loader) Preview(ctx context.Context, f *File, name string, o LoadOptions) (*Comparison, error) {
+	if err := f.guard(o); err != nil {
+		return nil, err
+	}
+	cmp, err := l.Compare(ctx, f, name)
+	if err == nil && cmp.New > 0 {
+		err = l.dissimilar(ctx, f, name, o)
+	}
+	return cmp, err
+}
+
 // try compares and loads once. [ErrChanged] says that somebody else was faster.
 func (l *Loader) try(ctx context.Context, f *File, name string, o LoadOptions, places *places) (*Loaded, error) {
 	cmp, err := l.Compare(ctx, f, name)

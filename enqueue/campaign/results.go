@@ -148,11 +148,8 @@ func (r *resultWriter) flush(ctx context.Context) error {
 // result is what became of a row: what its job says, or what the campaign knows of a
 // row that has none of its own.
 func (r *resultWriter) result(number int, id string, answer enqueue.Answered) (enqueue.Result, error) {
-	if end, ended := r.ends[number]; ended && end.Code == CodeConflict {
-		return enqueue.Result{
-			ID: id, State: end.State, Code: end.Code, MoneyMoved: enqueue.MovedNo,
-			Explanation: "Nothing was paid for this row: its id belongs to another top-up. Give it an external_id of its own.",
-		}, nil
+	if end, ended := r.ends[number]; ended && end.jobless() {
+		return enqueue.Result{ID: id, State: end.State, Code: end.Code, MoneyMoved: enqueue.MovedNo, Explanation: joblessText[end.Code]}, nil
 	}
 	switch result := answer.Result; {
 	case errors.Is(answer.Err, enqueue.ErrNotFound):
@@ -170,6 +167,13 @@ func (r *resultWriter) result(number int, id string, answer enqueue.Answered) (e
 	default:
 		return result, answer.Err
 	}
+}
+
+// joblessText says what became of a row that has no job of its own.
+var joblessText = map[string]string{
+	"CONFLICT":   "Nothing was paid for this row: its id belongs to another top-up. Give it an external_id of its own.",
+	"INVALID":    "Nothing was paid for this row: it is not a top-up that can be sent. Correct it and load it under another external_id.",
+	"EXPIRED_ID": "Nothing new was paid for this row: its id was used long ago, and this is how that ended.",
 }
 
 // resultCells are those of ResultColumns.

@@ -15,8 +15,11 @@ const (
 	retryParallel = 32
 )
 
-// CodeConflict is the code of a row whose id belongs to another job: it never became one.
-const CodeConflict = "CONFLICT"
+// jobless reports whether the row never became a job of its own: worker.Feeder gives
+// these codes.
+func (e End) jobless() bool {
+	return e.Code == "CONFLICT" || e.Code == "INVALID" || e.Code == "EXPIRED_ID"
+}
 
 // retry sends the file's rows again whose jobs failed or were refunded. What never
 // became a job, because its id belongs to another one, is not.
@@ -39,7 +42,7 @@ func (l *Loader) retry(ctx context.Context, f *File, loaded *Loaded) error {
 	}
 	err = l.Store.Each(ctx, c, 0, func(number int, r *Row) error {
 		end, ended := ends[number]
-		if !ended || end.Code == CodeConflict || (end.State != enqueue.Failed && end.State != enqueue.Refunded) {
+		if !ended || end.jobless() || (end.State != enqueue.Failed && end.State != enqueue.Refunded) {
 			return nil
 		}
 		if _, ours := index[markOf(r).id]; !ours {
