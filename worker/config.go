@@ -46,6 +46,9 @@ type Config struct {
 	// NumberKey keys the hash of a phone number in Redis' keys. Required when Spacing or
 	// MaxPerNumberPerDay is on.
 	NumberKey []byte
+	// Window is how many rows of campaigns can be in the queue or being sent, at most.
+	// Defaults to 2,000.
+	Window int
 	// Scale multiplies every wait of the worker. Defaults to 1.
 	Scale float64
 	// Name signs the log of each job. Defaults to "worker".

@@ -41,7 +41,7 @@ func readAmount(cell string) (decimal.Decimal, *fault) {
 	case err != nil:
 		return decimal.Decimal{}, amountFault(cell, err)
 	case amount.Sign() <= 0:
-		return decimal.Decimal{}, &fault{"amount_zero", "is zero (give an amount greater than 0, or take the row out)"}
+		return decimal.Decimal{}, &fault{"amount_zero", "the amount is zero (give an amount greater than 0, or take the row out)"}
 	}
 	return amount, nil
 }

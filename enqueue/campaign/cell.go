@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,11 @@ func tooLong(cell string) bool {
 	return len(cell) > MaxCellLength && utf8.RuneCountInString(cell) > MaxCellLength
 }
 
+var (
+	numberLike = regexp.MustCompile(`[0-9](?:[ .()\x{00a0}\x{202f}-]*[0-9]){7,}`)
+	dateLike   = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}`)
+)
+
 // quoted shows a cell in a message: short, on one line, and without a whole phone
 // number, for columns get swapped and messages end in logs.
 func quoted(cell string) string {
@@ -24,26 +30,8 @@ func quoted(cell string) string {
 	if utf8.RuneCountInString(cell) > most {
 		cell = string([]rune(cell)[:most]) + "…"
 	}
-	digits := strings.Count(strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return '0'
-		}
-		return r
-	}, cell), "0")
-	if digits >= 8 {
-		masked, seen := enqueue.MaskNumber(strings.Repeat("0", digits)), 0
-		cell = strings.Map(func(r rune) rune {
-			if r < '0' || r > '9' {
-				return r
-			}
-			seen++
-			if masked[seen-1] == '*' {
-				return '*'
-			}
-			return r
-		}, cell)
-	}
-	return strconv.Quote(cell)
+	date := dateLike.FindString(cell)
+	return strconv.Quote(date + numberLike.ReplaceAllStringFunc(cell[len(date):], enqueue.MaskNumber))
 }
 
 // readOperatorID reads Reloadly's number of an operator; an empty cell detects it.

@@ -179,20 +179,21 @@ func (o *operators) learn(r *Row, op *reloadly.Operator, code string) {
 			o.offers[op.ID] = known
 		}
 	}
-	switch {
-	case r.OperatorID == 0:
-		p := prefixOf(r)
-		d := o.prefixes[p]
-		if d == nil {
-			// Cloned, or the digits would keep the file's text in memory.
-			p.country, p.digits = strings.Clone(p.country), strings.Clone(p.digits)
-			d = &detection{}
-			o.prefixes[p] = d
+	if r.OperatorID != 0 {
+		if known == nil {
+			o.absent[r.OperatorID] = code
 		}
-		if d.offer, d.code = known, code; known == nil {
-			d.refused = append(d.refused, strings.Clone(r.Phone))
-		}
-	case known == nil:
-		o.absent[r.OperatorID] = code
+		return
+	}
+	p := prefixOf(r)
+	d := o.prefixes[p]
+	if d == nil {
+		// Cloned, or the digits would keep the file's text in memory.
+		p.country, p.digits = strings.Clone(p.country), strings.Clone(p.digits)
+		d = &detection{}
+		o.prefixes[p] = d
+	}
+	if d.offer, d.code = known, code; known == nil {
+		d.refused = append(d.refused, strings.Clone(r.Phone))
 	}
 }

@@ -190,3 +190,11 @@ func TestAnswerAboutAnotherOperator(t *testing.T) {
 		t.Error("the price of operator 290 was taken for 289")
 	}
 }
+
+func TestNoUnitMatchesNoCurrency(t *testing.T) {
+	var problems []Problem
+	q := NewQuoter(stub{operator: &reloadly.Operator{ID: 289}}, QuoteOptions{Problem: func(p Problem) { problems = append(problems, p) }})
+	if err := q.Add(t.Context(), rowOf(2, "ML", "223", "70123401", "4", "", 0)); err != nil || len(problems) != 1 {
+		t.Error("an amount without a unit was taken", problems, err)
+	}
+}

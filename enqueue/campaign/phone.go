@@ -40,7 +40,7 @@ func readPhone(cell, country string) (phone, *fault) {
 	case country == "":
 		p, wrong := callable("+"+digits, "", "")
 		if wrong != nil || p.doubt != nil {
-			return phone{}, &fault{"phone_country_missing", "is no number with a country code in front (write + and the country code, or give the row a country)"}
+			return phone{}, &fault{"phone_country_missing", "the number is no number with a country code in front (write + and the country code, or give the row a country)"}
 		}
 		return p, nil
 	}
@@ -61,7 +61,7 @@ func readPhone(cell, country string) (phone, *fault) {
 	case national.doubt != nil && full.doubt == nil:
 		return full, nil
 	}
-	return phone{}, &fault{"phone_ambiguous", "can be read with and without its country code (write + and the country code)"}
+	return phone{}, &fault{"phone_ambiguous", "the number can be read with and without its country code (write + and the country code)"}
 }
 
 var extension = regexp.MustCompile(`(?i)[0-9)\s;,]\s*(x|ext|extn|extension|poste|;ext=|#)\.?\s*:?[0-9]{1,7}$`)
@@ -88,9 +88,9 @@ func phoneDigits(cell string) (digits string, plus bool, wrong *fault) {
 	case cell == "":
 		return "", false, &fault{"phone_empty", "the phone number is missing (give it, or take the row out)"}
 	case len(b) == 0:
-		return "", false, &fault{"phone_characters", "has no digits (give a phone number)"}
+		return "", false, &fault{"phone_characters", "the number has no digits (give a phone number)"}
 	case len(b) > 20:
-		return "", false, &fault{"phone_length", fmt.Sprintf("has %d digits, more than any phone number (is it two numbers in one cell?)", len(b))}
+		return "", false, &fault{"phone_length", fmt.Sprintf("the number has %d digits, more than any phone number (is it two numbers in one cell?)", len(b))}
 	}
 	return string(b), plus, nil
 }
@@ -103,19 +103,19 @@ func phoneFault(cell string, r rune) *fault {
 	case sheetError.MatchString(cell):
 		return &fault{"phone_sheet_error", quoted(cell) + " is an error of the spreadsheet (repair the formula, or widen the column, and export again)"}
 	case extension.MatchString(cell):
-		return &fault{"phone_extension", "has an extension (a top-up goes to a number of its own)"}
+		return &fault{"phone_extension", "the number has an extension (a top-up goes to a number of its own)"}
 	case r == '.' || r == ',' && strings.Count(cell, ",") == 1 && strings.Trim(cell, "+0123456789,") == "":
-		return &fault{"phone_decimal", "has a decimal point (format the column as text, and use blanks or - between digits)"}
+		return &fault{"phone_decimal", "the number has a decimal point (format the column as text, and use blanks or - between digits)"}
 	case r == '/' || r == ';' || r == ',' || r == '\n':
-		return &fault{"phone_several", "looks like several numbers in one cell (give each a row of its own)"}
+		return &fault{"phone_several", "the number looks like several numbers in one cell (give each a row of its own)"}
 	case r == '+' || r == '-':
-		return &fault{"phone_sign", fmt.Sprintf("has a %c in a wrong place (write + once, in front of the country code)", r)}
+		return &fault{"phone_sign", fmt.Sprintf("the number has a %c in a wrong place (write + once, in front of the country code)", r)}
 	case unicode.IsLetter(r):
-		return &fault{"phone_letters", fmt.Sprintf("has the letter %q (write digits alone)", r)}
+		return &fault{"phone_letters", fmt.Sprintf("the number has the letter %q (write digits alone)", r)}
 	case unicode.IsDigit(r):
-		return &fault{"phone_digits", fmt.Sprintf("has the digit %q (write the digits 0 to 9)", r)}
+		return &fault{"phone_digits", fmt.Sprintf("the number has the digit %q (write the digits 0 to 9)", r)}
 	}
-	return &fault{"phone_characters", fmt.Sprintf("has the character %+q, which is no part of a phone number (type the number again)", r)}
+	return &fault{"phone_characters", fmt.Sprintf("the number has the character %+q, which is no part of a phone number (type the number again)", r)}
 }
 
 // callable asks phonenumbers for a number of digits, with a plus or of the region, and
@@ -124,15 +124,15 @@ func callable(number, region, country string) (phone, *fault) {
 	var n phonenumbers.PhoneNumber
 	if err := phonenumbers.ParseToNumber(number, region, &n); err != nil {
 		if strings.HasPrefix(number, "+") && !knownCode(number[1:]) {
-			return phone{}, &fault{"phone_code", "begins with no country's code (write + and the country code, or the national number and a country)"}
+			return phone{}, &fault{"phone_code", "the number begins with no country's code (write + and the country code, or the national number and a country)"}
 		}
-		return phone{}, &fault{"phone_length", "is too short or too long for a phone number (are digits missing?)"}
+		return phone{}, &fault{"phone_length", "the number is too short or too long for a phone number (are digits missing?)"}
 	}
 	code := int(n.GetCountryCode())
 	p := phone{national: phonenumbers.GetNationalSignificantNumber(&n), country: country}
 	p.e164 = "+" + strconv.Itoa(code) + p.national
 	disagrees := func(with string) *fault {
-		return &fault{"phone_country", fmt.Sprintf("belongs to %s, and the row says %s (correct the one that is wrong)", with, country)}
+		return &fault{"phone_country", fmt.Sprintf("the number belongs to %s, and the row says %s (correct the one that is wrong)", with, country)}
 	}
 	if country != "" && phonenumbers.GetCountryCodeForRegion(country) != code {
 		return phone{}, disagrees("+" + strconv.Itoa(code))
@@ -144,17 +144,17 @@ func callable(number, region, country string) (phone, *fault) {
 		return p, nil
 	}
 	if phonenumbers.IsPossibleNumberWithReason(&n) != phonenumbers.IS_POSSIBLE || len(p.e164) > 16 || len(p.national) < 4 {
-		return phone{}, &fault{"phone_length", fmt.Sprintf("has %d digits after the code +%d, which no number there has (are digits missing?)", len(p.national), code)}
+		return phone{}, &fault{"phone_length", fmt.Sprintf("the number has %d digits after the code +%d, which no number there has (are digits missing?)", len(p.national), code)}
 	}
 	if !regions[p.country] { // none, or 001: a number of satellites and services
-		return phone{}, &fault{"phone_country_missing", fmt.Sprintf("belongs to no country that is known, though +%d exists (correct it, or give the row a country)", code)}
+		return phone{}, &fault{"phone_country_missing", fmt.Sprintf("the number belongs to no country that is known, though +%d exists (correct it, or give the row a country)", code)}
 	}
 	if country != "" {
 		if other := phonenumbers.GetRegionCodeForNumber(&n); other != "" && other != country && phonenumbers.IsValidNumberForRegion(&n, other) {
 			return phone{}, disagrees(other)
 		}
 	}
-	p.doubt = &fault{"phone_invalid", fmt.Sprintf("has a possible length, but no number of %s looks like it (check it)", p.country)}
+	p.doubt = &fault{"phone_invalid", fmt.Sprintf("the number has a possible length, but no number of %s looks like it (check it)", p.country)}
 	return p, nil
 }
 

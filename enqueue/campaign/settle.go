@@ -22,6 +22,13 @@ var errReply = errors.New("unexpected reply of a script")
 // maxSettle is how many rows one script settles.
 const maxSettle = 500
 
+// The codes of rows that never became jobs of their own.
+const (
+	CodeConflict  = "CONFLICT"   // the job's id belongs to another top-up
+	CodeInvalid   = "INVALID"    // the ledger refused it as a job
+	CodeExpiredID = "EXPIRED_ID" // the job's id was used long ago, and only how that ended is known
+)
+
 // Settled is what became of an open row's job, or of one that was in review.
 type Settled struct {
 	Open

@@ -15,7 +15,7 @@ import (
 const (
 	batchRows      = 256
 	maxLines       = math.MaxInt32 // so that a line is remembered in four bytes
-	maxRecordBytes = 16 << 20 // a quote that is never closed must not bring the whole file into memory
+	maxRecordBytes = 16 << 20      // a quote that is never closed must not bring the whole file into memory
 )
 
 var errRecordTooLong = errors.New("the row is too long")
