@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -35,13 +36,12 @@ func (f *fileFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.rejected, "rejected", "", "that file; FILE.rejected.csv unless told")
 }
 
-// errInvalidRows ends a check whose problems were told.
-func errInvalidRows(f *campaign.File, enqueued string) error {
-	what := fmt.Sprintf("%d rows are invalid", f.Bad)
-	if f.Broken || f.Bad == 0 {
-		what = "the file is invalid"
+// errInvalidRows ends a command whose problems were told.
+func errInvalidRows(f *campaign.File, loaded string) error {
+	if f.Broken {
+		return &exitError{exitInvalid, fmt.Errorf("the file as a whole is invalid%s: correct it", loaded)}
 	}
-	return &exitError{exitInvalid, fmt.Errorf("%s%s: correct the file, or leave bad rows out with --skip-invalid", what, enqueued)}
+	return &exitError{exitInvalid, fmt.Errorf("%d rows are invalid%s: correct them, or leave them out with --skip-invalid", f.Bad, loaded)}
 }
 
 func (a *app) campaignCheckCommand() *cobra.Command {
@@ -260,11 +260,7 @@ func sumsText(sums []campaign.Sum) string {
 			text += ", "
 		}
 		text += sum.Amount.String() + " "
-		if sum.Currency != "" {
-			text += sum.Currency
-		} else {
-			text += string(sum.Unit)
-		}
+		text += strings.TrimSpace(sum.Currency + " " + string(sum.Unit))
 	}
 	return text
 }
