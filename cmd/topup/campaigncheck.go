@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"example.com/topup/enqueue"
 	"example.com/topup/enqueue/campaign"
 )
 
@@ -107,6 +108,9 @@ func (a *app) checkFile(ctx context.Context, on *campaigns, name string, f fileF
 	}
 	if errors.Is(err, campaign.ErrUnreadable) {
 		return nil, &exitError{exitFile, fmt.Errorf("%s: %w", name, err)}
+	}
+	if wrong, ok := errors.AsType[*enqueue.FieldError](err); ok && strings.HasPrefix(wrong.Field, "--") {
+		return nil, usage(err)
 	}
 	return file, err
 }
