@@ -23,7 +23,8 @@ const feederLock = "topup:lock:feeder"
 
 // FeederConfig is how the feeder works. The zero value is the default.
 type FeederConfig struct {
-	// Interval is the time between two turns. Defaults to 200 ms.
+	// Interval is the time between two turns; where there is no campaign, five times
+	// that. Defaults to 200 ms.
 	Interval time.Duration
 	// Recheck is after how long a job is looked at again of which nothing was heard.
 	// Defaults to 5 s.
@@ -76,7 +77,7 @@ func NewFeeder(rdb redis.UniversalClient, jobs *enqueue.Client, queue *asynq.Cli
 
 // Run feeds until ctx ends.
 func (f *Feeder) Run(ctx context.Context) error {
-	tick := time.NewTicker(f.cfg.Interval)
+	tick := time.NewTimer(f.cfg.Interval)
 	defer tick.Stop()
 	var lead lead
 	defer f.heard.stop()
@@ -94,6 +95,11 @@ func (f *Feeder) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			f.log.WarnContext(ctx, "campaigns were not fed; the next turn tries again", "error", err)
 		}
+		pause := f.cfg.Interval
+		if len(f.known) == 0 {
+			pause *= 5
+		}
+		tick.Reset(pause)
 		select {
 		case <-ctx.Done():
 			return nil

@@ -73,7 +73,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	jobs := enqueue.NewClient(w.cfg.Redis, enqueue.ClientConfig{Ledger: w.cfg.Ledger, Logger: w.log})
 	defer func() { _ = jobs.Close() }() // it waits for nothing
 	feeder := NewFeeder(w.cfg.Redis, jobs, w.queue, w.holds, FeederConfig{
-		Interval: w.cfg.scaled(200 * time.Millisecond), Recheck: w.cfg.scaled(5 * time.Second), Ahead: w.cfg.scaled(10 * time.Second),
+		Interval: w.cfg.Feed, Recheck: w.cfg.scaled(5 * time.Second), Ahead: w.cfg.scaled(10 * time.Second),
 		Lock: max(time.Second, w.cfg.scaled(10*time.Second)), Window: w.cfg.Window, Logger: w.log,
 	})
 	for _, ledger := range []*enqueue.Ledger{w.ledger, jobs.Ledger()} {

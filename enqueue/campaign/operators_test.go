@@ -133,6 +133,7 @@ func TestNoAnswerIsNoProblemOfARow(t *testing.T) {
 	for name, cause := range map[string]*reloadly.Error{
 		"not reached":   {Outcome: reloadly.NotSent, Advice: reloadly.RetryLater},
 		"no answer":     {Outcome: reloadly.Unknown, Advice: reloadly.RetryLater, HTTPStatus: 500},
+		"not sendable":  {Outcome: reloadly.NotSent, Advice: reloadly.GiveUp},
 		"credentials":   {Outcome: reloadly.Refused, Advice: reloadly.HoldAccount, HTTPStatus: 401},
 		"rate limit":    {Outcome: reloadly.Refused, Advice: reloadly.RateLimited, HTTPStatus: 429},
 		"passing":       {Outcome: reloadly.Refused, Advice: reloadly.RetryLater, HTTPStatus: 400},

@@ -72,7 +72,7 @@ type Reading struct {
 
 // Read reads a spreadsheet as comma, semicolon, tab or | separated text, checks every
 // row and calls row for each good one in the order of the file, from the goroutine of
-// the caller. A bad row is told in the problems, all of which are found in one run:
+// the caller; the callee may keep it. A bad row is told in the problems, all of which are found in one run:
 // one row can have several, and only the later of two rows with one number or external
 // id is bad, with the line of the first in [Problem.Also].
 //

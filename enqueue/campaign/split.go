@@ -45,18 +45,14 @@ type window struct {
 	delivered int64
 	until     int64
 	lines     int
-	err       error // kept: a bufio.Reader forgets an error once it has told it to Peek
 }
 
 func (w *window) Read(p []byte) (int, error) {
-	if w.err != nil {
-		return 0, w.err
-	}
 	if w.delivered > w.until {
 		return 0, errRecordTooLong
 	}
 	n, err := w.r.Read(p)
-	w.delivered, w.err = w.delivered+int64(n), err
+	w.delivered += int64(n)
 	w.lines += bytes.Count(p[:n], []byte("\n"))
 	return n, err
 }
