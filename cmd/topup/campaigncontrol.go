@@ -26,8 +26,28 @@ func (a *app) campaignResumeCommand() *cobra.Command {
 func (a *app) campaignCancelCommand() *cobra.Command {
 	return a.campaignAction("cancel NAME", "End a campaign for good: what was not sent is withdrawn, what is being sent finishes",
 		func(ctx context.Context, on *campaigns, name string) error {
-			return a.controlled(name, "cancelled", worker.CancelCampaign(ctx, on.opened.rdb, on.client, name, a.settings.Name))
+			err := worker.CancelCampaign(ctx, on.opened.rdb, on.client, name, a.settings.Name)
+			if err == nil {
+				err = a.freePlaces(ctx, on, name)
+			}
+			return a.controlled(name, "cancelled", err)
 		})
+}
+
+// freePlaces lets the numbers of a cancelled campaign be paid by another one today.
+func (a *app) freePlaces(ctx context.Context, on *campaigns, name string) error {
+	if a.settings.MaxPerNumber == 0 {
+		return nil
+	}
+	loader, err := a.newLoader(on)
+	if err != nil {
+		return err
+	}
+	c, err := on.store.Find(ctx, name)
+	if err != nil {
+		return err
+	}
+	return on.store.FreePlaces(ctx, c, on.client, loader.Limit)
 }
 
 func (a *app) controlled(name, state string, err error) error {

@@ -99,6 +99,9 @@ func (a *app) campaignLoad(ctx context.Context, name string, f loadFlags) error 
 	if file.Broken || file.Rows == 0 && file.Bad > 0 || file.Errors > 0 && !f.skip {
 		return errInvalidRows(file, ", nothing was loaded")
 	}
+	if file.Rows == 0 {
+		return &exitError{exitInvalid, fmt.Errorf("%s: has no rows", name)}
+	}
 	if err := printQuote(a.err, file); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 
+	"github.com/bsm/redislock"
 	"github.com/redis/go-redis/v9"
 
 	"example.com/topup/enqueue"
@@ -65,6 +66,7 @@ func exitCode(err error) int {
 		{campaign.ErrCancelled, exitConflict},
 		{campaign.ErrRowsExpired, exitConflict},
 		{campaign.ErrChanged, exitUnreachable}, // run it again
+		{redislock.ErrNotObtained, exitUnreachable},
 		{campaign.ErrStageLost, exitUnreachable},
 		{enqueue.ErrInvalid, exitInvalid},
 		{enqueue.ErrConflict, exitConflict},

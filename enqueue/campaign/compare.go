@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	mathbits "math/bits"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,7 @@ import (
 type rowMark struct {
 	id      rowID
 	content uint64
+	phone   uint64 // the digits of the number
 }
 
 type rowID [16]byte
@@ -34,7 +36,13 @@ func markOf(r *Row) (m rowMark) {
 	text = strconv.AppendInt(append(text, 0), r.OperatorID, 10)
 	sum := sha256.Sum256(text)
 	m.content = binary.BigEndian.Uint64(sum[:])
+	m.phone = phoneDigitsOf(r.Phone)
 	return m
+}
+
+func phoneDigitsOf(e164 string) uint64 {
+	n, _ := strconv.ParseUint(strings.TrimPrefix(e164, "+"), 10, 64) // at most 15 digits
+	return n
 }
 
 // Difference is a field in which two rows of one id differ.
@@ -45,15 +53,17 @@ type Difference struct {
 }
 
 // Conflict is a row whose id belongs to another payment: an earlier row of the
-// campaign, or a job that did not come with it. It has whole numbers, for the owner
-// of the file.
+// campaign, or a job that did not come with it; or a row whose number the campaign
+// pays already under another id. It has whole numbers, for the owner of the file.
 type Conflict struct {
 	JobID string `json:"jobId"`
 	Line  int    `json:"line"` // of this file
 	// OtherFile and OtherLine are where the campaign has the row from; empty and 0 for
 	// a job alone.
-	OtherFile   string       `json:"otherFile,omitempty"`
-	OtherLine   int          `json:"otherLine,omitempty"`
+	OtherFile string `json:"otherFile,omitempty"`
+	OtherLine int    `json:"otherLine,omitempty"`
+	// OtherJobID is the other id under which the campaign pays the number.
+	OtherJobID  string       `json:"otherJobId,omitempty"`
 	Differences []Difference `json:"differences"`
 }
 
@@ -66,6 +76,9 @@ func (c Conflict) Text(file string) string {
 	var parts []string
 	for _, d := range c.Differences {
 		parts = append(parts, fmt.Sprintf("%s is %s here and %s there", d.Field, shown(d.Here), shown(d.There)))
+	}
+	if c.OtherJobID != "" {
+		return fmt.Sprintf("%s:%d:: conflict: the row has the number of %s under another id: %s (give --allow-repeat-phone if it is to be paid once more)", file, c.Line, there, strings.Join(parts, ", "))
 	}
 	return fmt.Sprintf("%s:%d:: conflict: the row has the id of %s: %s", file, c.Line, there, strings.Join(parts, ", "))
 }
@@ -85,7 +98,7 @@ type ConflictsError struct {
 }
 
 func (e *ConflictsError) Error() string {
-	return fmt.Sprintf("%s: %d rows have the id of another payment, nothing was loaded (give a changed payment an external_id of its own, or take these rows out)", e.File, e.Count)
+	return fmt.Sprintf("%s: %d rows contradict what is loaded already, nothing was loaded (take them out, or give what is another payment an external_id of its own)", e.File, e.Count)
 }
 
 // Is makes errors.Is(err, enqueue.ErrConflict) true.
@@ -153,8 +166,13 @@ func (l *Loader) Compare(ctx context.Context, f *File, name string) (*Comparison
 		return nil, fmt.Errorf("campaign %s: %w (load the file under another name)", name, ErrCancelled)
 	default:
 		cmp.Campaign = c
+		phones := f.byPhone()
+		repeated := newBits(f.Rows) // rows whose number the campaign has under another id
 		err := l.Store.Each(ctx, c, 0, func(number int, r *Row) error {
 			m := markOf(r)
+			if i, ok := phones[m.phone]; ok && f.marks[i].id != m.id {
+				repeated.set(int(i), true)
+			}
 			i, ok := index[m.id]
 			if !ok {
 				return nil
@@ -172,6 +190,9 @@ func (l *Loader) Compare(ctx context.Context, f *File, name string) (*Comparison
 			}
 			return nil
 		})
+		if err == nil {
+			err = l.repeats(ctx, f, cmp, phones, repeated)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -184,6 +205,34 @@ func (l *Loader) Compare(ctx context.Context, f *File, name string) (*Comparison
 		return nil, f.tell(ctx, cmp)
 	}
 	return cmp, nil
+}
+
+// repeats finds the new rows whose number the campaign pays already under another id:
+// a file that has got a column of ids since must not pay everybody once more.
+func (l *Loader) repeats(ctx context.Context, f *File, cmp *Comparison, phones map[uint64]int32, repeated bits) error {
+	count := 0
+	for k := range repeated {
+		repeated[k] &^= cmp.known[k]
+		count += mathbits.OnesCount64(repeated[k])
+	}
+	if count == 0 {
+		return nil
+	}
+	return l.Store.Each(ctx, cmp.Campaign, 0, func(number int, r *Row) error {
+		i, ok := phones[phoneDigitsOf(r.Phone)]
+		if !ok || !repeated.has(int(i)) {
+			return nil
+		}
+		repeated.set(int(i), false) // told once
+		there := *r
+		there.Cells = nil
+		x := clash{index: int(i), there: &there, conflict: Conflict{OtherLine: r.Line, OtherJobID: r.JobID(cmp.Campaign.Name)}}
+		if load := cmp.Campaign.Load(number); load != nil {
+			x.conflict.OtherFile = load.File
+		}
+		cmp.clash(x)
+		return nil
+	})
 }
 
 // jobsAtOnce is how many jobs are looked for in one pipeline.
@@ -296,7 +345,11 @@ func (f *File) tell(ctx context.Context, cmp *Comparison) error {
 			return nil
 		}
 		x.conflict.Line = r.Line
-		if x.there != nil {
+		switch {
+		case x.conflict.OtherJobID != "":
+			x.conflict.JobID = r.JobID(cmp.Campaign.Name)
+			x.conflict.Differences = []Difference{{ColumnExternalID, r.ExternalID, x.there.ExternalID}}
+		case x.there != nil:
 			x.conflict.Differences = rowDifferences(r, x.there)
 		}
 		e.Conflicts = append(e.Conflicts, x.conflict)

@@ -34,6 +34,7 @@ type File struct {
 	// Quote is what the good rows will cost.
 	Quote *Quote
 
+	repeat  bool  // a number may be paid under several ids
 	asked   exact // the good rows' amounts, whatever their currencies
 	largest costs
 	quoter  *Quoter
@@ -55,7 +56,7 @@ type costs struct {
 // include what Reloadly does not sell; other errors say that Reloadly could not be
 // asked or that the rows could not be kept. The file is the caller's to [File.Close].
 func Check(ctx context.Context, name string, in io.Reader, o CheckOptions) (*File, error) {
-	f := &File{Name: name}
+	f := &File{Name: name, repeat: o.AllowRepeatPhone}
 	p := &pass{f: f, o: o, hash: newPairHash(o.Key)}
 	f.quoter = NewQuoter(o.Provider, QuoteOptions{Offline: o.Provider == nil, Problem: func(problem Problem) { p.unsold = &problem }})
 	if o.Load {
@@ -241,6 +242,19 @@ func (f *File) byID(ctx context.Context) (map[rowID]int32, error) {
 	}
 	f.index = index
 	return index, nil
+}
+
+// byPhone finds a row of the file by its number; where a number may be there twice it
+// finds none.
+func (f *File) byPhone() map[uint64]int32 {
+	if f.repeat {
+		return nil
+	}
+	phones := make(map[uint64]int32, len(f.marks))
+	for i := range f.marks {
+		phones[f.marks[i].phone] = int32(i) //nolint:gosec // a file has at most some million rows
+	}
+	return phones
 }
 
 // Asked is the sum of the good rows' amounts as they stand in the file, whatever their

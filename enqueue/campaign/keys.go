@@ -47,8 +47,9 @@ func withdrawnKey(name string) string { return campaignKey(name) + ":withdrawn" 
 func logKey(name string) string { return campaignKey(name) + ":log" }
 
 const (
-	campaignsKey = "topup:campaigns"        // name → when it was last loaded, in ms (zset)
-	activeKey    = "topup:campaigns:active" // the names that the feeder looks at (set)
+	campaignsKey = "topup:campaigns"           // name → when it was last loaded, in ms (zset)
+	loadingKey   = "topup:campaigns:{loading}" // whoever makes sure that no similar campaign was loaded (string with TTL)
+	activeKey    = "topup:campaigns:active"    // the names that the feeder looks at (set)
 )
 
 // FinishedChannel carries the name of each campaign whose rows are all settled

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
+	"github.com/bsm/redislock"
 	"github.com/govalues/decimal"
 
 	"example.com/topup/enqueue"
@@ -46,11 +46,11 @@ type LoadOptions struct {
 
 // Loaded is what became of a load.
 type Loaded struct {
-	Campaign *Campaign
-	New      int // rows that were added
-	Known    int // rows that the campaign had
-	Retried  int // rows that are sent again
-	Refused  int // failed rows that cannot be sent again, see topup get of their jobs
+	Campaign *Campaign // nil where the file has no rows and there was none
+	New      int       // rows that were added
+	Known    int       // rows that the campaign had
+	Retried  int       // rows that are sent again
+	Refused  int       // failed rows that cannot be sent again, see topup get of their jobs
 }
 
 // ErrGuard is what each refusal by a guard of the money matches. Nothing was loaded.
@@ -90,7 +90,7 @@ func (l *Loader) Load(ctx context.Context, f *File, name string, o LoadOptions) 
 		if err != nil {
 			return nil, errors.Join(err, places.giveBack(ctx, err))
 		}
-		if o.RetryFailed {
+		if o.RetryFailed && loaded.Campaign != nil {
 			err = l.retry(ctx, f, loaded)
 		}
 		return loaded, err
@@ -178,6 +178,14 @@ func (l *Loader) add(ctx context.Context, f *File, name string, o LoadOptions, c
 	if err != nil {
 		return nil, drop(err)
 	}
+	release, err := l.alone(ctx, o)
+	if err != nil {
+		return nil, drop(err)
+	}
+	defer release()
+	if err := l.dissimilar(ctx, f, name, o); err != nil {
+		return nil, drop(err)
+	}
 	commit := CommitOptions{File: f.Name, Header: f.Header.Names, Totals: totals, Pairs: pairs}
 	if cmp.Campaign != nil {
 		commit.Expect = cmp.Campaign.Version
@@ -188,6 +196,24 @@ func (l *Loader) add(ctx context.Context, f *File, name string, o LoadOptions, c
 	}
 	return c, nil
 }
+
+// alone keeps two similar files that are loaded at the same moment from not seeing each
+// other: between the last look and the commit a loader is the only one.
+func (l *Loader) alone(ctx context.Context, o LoadOptions) (release func(), err error) {
+	if o.AllowSimilar {
+		return func() {}, nil
+	}
+	lock, err := redislock.New(l.Store.rdb).Obtain(ctx, loadingKey, loadingLife, &redislock.Options{
+		RetryStrategy: redislock.LimitRetry(redislock.LinearBackoff(100*time.Millisecond), int(2*loadingLife/(100*time.Millisecond))),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("wait for another load to end: %w", err)
+	}
+	return func() { _ = lock.Release(context.WithoutCancel(ctx)) }, nil // it runs out by itself
+}
+
+// loadingLife is how long the load of a process that died keeps others waiting.
+const loadingLife = 30 * time.Second
 
 // guard is the part of the guards that needs the file alone.
 func (f *File) guard(o LoadOptions) error {
@@ -275,103 +301,4 @@ func (b *bill) check(f *File, c *Campaign) (map[string]string, error) {
 		}
 	}
 	return totals, nil
-}
-
-// places are the reservations of a load at its numbers.
-type places struct {
-	limit    NumberLimit
-	name     string
-	file     *File
-	now      time.Time
-	known    bits // rows that the campaign has
-	reserved bits // rows whose place this load has taken
-}
-
-// reserve takes a place for each new row, or says which number has had its share.
-func (p *places) reserve(ctx context.Context) error {
-	if p.limit.PerDay == 0 {
-		return nil
-	}
-	var full []string
-	count := 0
-	err := p.each(ctx, func(i int) bool { return !p.known.has(i) }, func(rows []placedRow, asked []Place) error {
-		answers, err := p.limit.Reserve(ctx, asked)
-		if err != nil {
-			return err
-		}
-		for k, answer := range answers {
-			switch answer {
-			case Reserved:
-				p.reserved.set(rows[k].index, true)
-			case Refused:
-				if count++; count <= 10 {
-					full = append(full, fmt.Sprintf("%s (line %d, %s)", rows[k].phone, rows[k].line, asked[k].Day.UTC().Format(time.DateOnly)))
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil || count == 0 {
-		return err
-	}
-	if count > len(full) {
-		full = append(full, fmt.Sprintf("%d more", count-len(full)))
-	}
-	return &GuardError{
-		Guard:   "TOPUP_MAX_PER_NUMBER_PER_DAY",
-		Problem: fmt.Sprintf("numbers would get more than %d top-ups on one day: %s", p.limit.PerDay, strings.Join(full, ", ")),
-		Fix:     "take these rows out, or give them another day in not_before",
-	}
-}
-
-// giveBack frees what a refused load had taken. Where it is not known whether the load
-// went in, its rows keep their places: they are needed then, and else taken again by the
-// next try.
-func (p *places) giveBack(ctx context.Context, refusal error) error {
-	refused := false
-	for _, known := range []error{ErrGuard, enqueue.ErrConflict, ErrCancelled, ErrChanged, ErrStageLost} {
-		refused = refused || errors.Is(refusal, known)
-	}
-	if !refused || p.limit.PerDay == 0 {
-		return nil
-	}
-	return p.each(ctx, func(i int) bool { return p.reserved.has(i) && !(p.known != nil && p.known.has(i)) }, func(rows []placedRow, taken []Place) error {
-		for _, r := range rows {
-			p.reserved.set(r.index, false)
-		}
-		return p.limit.Release(ctx, taken)
-	})
-}
-
-type placedRow struct {
-	index, line int
-	phone       string
-}
-
-// each calls f with the places of some rows, a thousand at a time.
-func (p *places) each(ctx context.Context, want func(i int) bool, f func([]placedRow, []Place) error) error {
-	var rows []placedRow
-	var some []Place
-	flush := func() error {
-		if len(rows) == 0 {
-			return nil
-		}
-		err := f(rows, some)
-		rows, some = rows[:0], some[:0]
-		return err
-	}
-	err := p.file.spool.each(ctx, func(i int, r *Row) error {
-		if !want(i) {
-			return nil
-		}
-		rows, some = append(rows, placedRow{i, r.Line, r.Phone}), append(some, PlaceOf(r.TopUp(p.name), p.now))
-		if len(rows) < placesAtOnce {
-			return nil
-		}
-		return flush()
-	})
-	if err != nil {
-		return err
-	}
-	return flush()
 }

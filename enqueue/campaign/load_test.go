@@ -169,6 +169,29 @@ func TestLoadConflict(t *testing.T) {
 	}
 }
 
+// A file that has got ids, or other ids, since it was loaded does not pay its people once
+// more, unless that is meant.
+func TestLoadOtherIDs(t *testing.T) {
+	l := newLoading(t)
+	old := strings.ReplaceAll(people(0, 700, "500"), "external_id", "nothing")
+	l.loads("may", old, LoadOptions{}, 700)
+	_, err := l.Load(t.Context(), l.check(people(600, 710, "500"), false), "may", LoadOptions{})
+	conflicts, ok := errors.AsType[*ConflictsError](err)
+	if !ok || conflicts.Count != 100 || l.rows("may") != 700 {
+		t.Fatal(err)
+	}
+	if text := conflicts.Conflicts[0].Text("new.csv"); !strings.HasPrefix(text, "new.csv:2:: conflict: the row has the number of file.csv:602, which is loaded under another id: external_id is p600 here and empty there") {
+		t.Error(text)
+	}
+	f := l.check(people(600, 710, "500"), false)
+	f.repeat = true // --allow-repeat-phone
+	loaded, err := l.Load(t.Context(), f, "may", LoadOptions{})
+	if err != nil || loaded.New != 110 {
+		t.Fatal(loaded, err)
+	}
+	l.loads("may", people(600, 710, "500"), LoadOptions{}, 0) // both are there, and meant
+}
+
 // A job of that id that did not come with the campaign: harmless where it is the same
 // top-up, a conflict where it is another.
 func TestLoadMeetsJobs(t *testing.T) {
@@ -240,6 +263,29 @@ func TestLoadSimilar(t *testing.T) {
 	}
 }
 
+// Of similar files that are loaded at the same moment one gets in.
+func TestLoadSimilarTogether(t *testing.T) {
+	l := newLoading(t)
+	var group sync.WaitGroup
+	errs := make([]error, 6)
+	for k := range errs {
+		f := l.check(people(k, 100+k, "500"), false)
+		group.Go(func() { _, errs[k] = l.Load(context.WithoutCancel(t.Context()), f, fmt.Sprint("c", k), LoadOptions{}) })
+	}
+	group.Wait()
+	in := 0
+	for k, err := range errs {
+		if err == nil {
+			in++
+		} else if !errors.Is(err, ErrGuard) {
+			t.Errorf("loader %d: %v", k, err)
+		}
+	}
+	if in != 1 {
+		t.Errorf("%d similar campaigns were loaded", in)
+	}
+}
+
 // A number's share of a day holds over campaigns, and what a refused load had taken
 // is given back.
 func TestLoadNumberLimit(t *testing.T) {
@@ -253,6 +299,21 @@ func TestLoadNumberLimit(t *testing.T) {
 	l.loads("may", people(0, 5, "500"), LoadOptions{}, 0)        // its own rows have their places
 	l.loads("june", people(5, 1500, "600"), LoadOptions{}, 1495) // given back
 	l.refuses("july", people(1400, 1405, "700"), LoadOptions{}, "TOPUP_MAX_PER_NUMBER_PER_DAY")
+	c, err := l.Store.Find(t.Context(), "june") // withdrawn, its numbers may be paid by another
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.Store.Cancel(t.Context(), "june"), l.Store.FreePlaces(t.Context(), c, l.Client, l.Limit)); err != nil {
+		t.Fatal(err)
+	}
+	l.refuses("july", people(1400, 1405, "700"), LoadOptions{}, "TOPUP_MAX_PER_NUMBER_PER_DAY") // c was read before
+	if c, err = l.Store.Find(t.Context(), "june"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Store.FreePlaces(t.Context(), c, l.Client, l.Limit); err != nil {
+		t.Fatal(err)
+	}
+	l.loads("july", people(1400, 1405, "700"), LoadOptions{}, 5)
 	later := strings.ReplaceAll(strings.ReplaceAll(people(0, 5, "700"), ",sender", ",sender,"+time.Now().Add(48*time.Hour).Format(time.RFC3339)), "currency,", "currency,not_before,")
 	l.loads("scheduled", later, LoadOptions{}, 5) // another day
 	for _, key := range l.rdb.Keys(t.Context(), "topup:number:*").Val() {
