@@ -206,7 +206,7 @@ func resultCells(row *Row, r enqueue.Result) []string {
 	}
 	currency, debited := Debit(r)
 	if currency != "" {
-		debitedText = debited.String()
+		debitedText = debited.Trim(0).String()
 	}
 	created, finished := "", ""
 	if !r.CreatedAt.IsZero() {
