@@ -145,7 +145,7 @@ func TestCampaignIsFed(t *testing.T) {
 // its job does.
 func TestCampaignWithEveryOutcome(t *testing.T) {
 	bubble(t, sandbox.Config{}, func(w *world) {
-		faults := []int{2, 3, 20, 24, 30, 31, 32, 35, 36, 47, 62, 18}
+		faults := []int{2, 18, 24, 30, 31, 32, 35, 36, 47, 47}
 		rows := ordinary(40)
 		for i, last := range faults {
 			rows[3*i] = person(3*i, last)
@@ -153,7 +153,7 @@ func TestCampaignWithEveryOutcome(t *testing.T) {
 		}
 		loadRows(t, w.store(), "may", 0, rows)
 		defer w.run(w.worker("w1", slowly))()
-		p := w.campaignEnded("may", 30*time.Hour)
+		p := w.campaignEnded("may", 2*time.Hour)
 		want := map[enqueue.State]int{}
 		for i := range rows {
 			r, err := w.jobs.Get(context.Background(), rows[i].JobID("may"))
@@ -199,7 +199,7 @@ func TestCampaignWithEveryOutcome(t *testing.T) {
 			t.Fatalf("%+v", p)
 		}
 		time.Sleep(10 * time.Second)
-		q := w.campaignEnded("may", 10*time.Hour)
+		q := w.campaignEnded("may", 2*time.Hour)
 		if q.States[enqueue.NeedsReview] != p.States[enqueue.NeedsReview]-1 || q.States[enqueue.Failed] != p.States[enqueue.Failed]+1 {
 			t.Errorf("%v after %v", q.States, p.States)
 		}
@@ -276,7 +276,7 @@ func TestRowsWaitForTheirTime(t *testing.T) {
 		rows := ordinary(30)
 		for i := range rows {
 			if i%3 == 0 {
-				rows[i].NotBefore = began.Add(10*time.Minute)
+				rows[i].NotBefore = began.Add(10 * time.Minute)
 			}
 		}
 		loadRows(t, w.store(), "may", 0, rows)
