@@ -80,7 +80,7 @@ func (f *Feeder) Run(ctx context.Context) error {
 	tick := time.NewTimer(f.cfg.Interval)
 	defer tick.Stop()
 	var lead lead
-	defer f.heard.stop()
+	defer f.Close()
 	defer func() { lead.leave(context.WithoutCancel(ctx)) }() // the next one need not wait for the lock to run out
 	for {
 		mine, fresh, err := lead.ask(ctx, f.locks, f.cfg.Lock)
@@ -107,6 +107,9 @@ func (f *Feeder) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// Close ends the subscription that [Feeder.Turn] began. Run needs no Close.
+func (f *Feeder) Close() { f.heard.stop() }
 
 // Turn looks once at every active campaign: it books what has ended, and hands over
 // what fits into the window. What goes wrong with one campaign does not stop the others.

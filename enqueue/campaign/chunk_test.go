@@ -25,8 +25,10 @@ func TestChunkKeepsRows(t *testing.T) {
 	odd := []Row{
 		person(1),
 		{Phone: "+1", National: "", Unit: Sender, Amount: decimal.MustParse("0.00001")},
-		{Phone: "+971501234521", National: "0501234521", Country: "AE", Amount: decimal.MustParse("10.50"), Unit: Sender,
-			NotBefore: time.Date(2026, 11, 24, 10, 0, 0, 5_000_000, time.UTC), Cells: []string{"", "a\nb", strings.Repeat("x", 1_000_000), "\xff"}},
+		{
+			Phone: "+971501234521", National: "0501234521", Country: "AE", Amount: decimal.MustParse("10.50"), Unit: Sender,
+			NotBefore: time.Date(2026, 11, 24, 10, 0, 0, 5_000_000, time.UTC), Cells: []string{"", "a\nb", strings.Repeat("x", 1_000_000), "\xff"},
+		},
 		{Line: 9, Phone: "", National: "", Unit: Local, Amount: decimal.MustParse("999999999999.99999"), NotBefore: time.UnixMilli(0).UTC()},
 	}
 	var data []byte
