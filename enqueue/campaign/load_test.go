@@ -241,8 +241,10 @@ func TestLoadGuards(t *testing.T) {
 	l.loads("may", ten, LoadOptions{ExpectTotal: reloadly.NewAmount(cost)}, 0) // the quote's total is another way to say it
 	// The limit is of the campaign and not of the load.
 	l.refuses("may", people(10, 11, "500"), LoadOptions{MaxTotal: reloadly.NewAmount(cost)}, "--max-total")
-	if _, err := l.Load(t.Context(), l.check(people(10, 11, "500"), true), "may", LoadOptions{MaxTotal: amount("100000")}); !errors.Is(err, ErrGuard) {
-		t.Errorf("without a quote: %v", err)
+	for _, name := range []string{"may", "new"} {
+		if _, err := l.Load(t.Context(), l.check(people(10, 11, "500"), true), name, LoadOptions{MaxTotal: amount("100000")}); !errors.Is(err, ErrGuard) {
+			t.Errorf("%s, without a quote: %v", name, err)
+		}
 	}
 }
 
@@ -263,9 +265,33 @@ func TestLoadSimilar(t *testing.T) {
 	}
 }
 
+// meeting holds each commit back until another loader is as far, or half a second has
+// passed: then there is no other.
+type meeting struct{ arrived chan struct{} }
+
+func (m meeting) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (m meeting) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "evalsha" && strings.Contains(cmd.String(), ":stage:") {
+			select {
+			case m.arrived <- struct{}{}:
+			case <-m.arrived:
+			case <-time.After(500 * time.Millisecond):
+			}
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (m meeting) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
 // Of similar files that are loaded at the same moment one gets in.
 func TestLoadSimilarTogether(t *testing.T) {
 	l := newLoading(t)
+	l.rdb.AddHook(meeting{make(chan struct{})})
 	var group sync.WaitGroup
 	errs := make([]error, 6)
 	for k := range errs {
@@ -286,14 +312,37 @@ func TestLoadSimilarTogether(t *testing.T) {
 	}
 }
 
+// A place is the job's: asking twice takes it once, and a full number refuses others.
+func TestNumberLimitReserve(t *testing.T) {
+	l := newLoading(t)
+	limit := NumberLimit{Redis: l.rdb, PerDay: 2, Key: []byte("key")}
+	now := time.Now()
+	at := func(id, number string) Place {
+		return Place{ID: id, Phone: enqueue.Phone{CountryCode: "NG", Number: number}, Day: now}
+	}
+	places := []Place{at("a", "8031234567"), at("A", "+2348031234567"), at("b", "0803 123 4567"), at("c", "2348031234567"), at("d", ""), at("e", "8031234568")}
+	for try, want := range [][]Reservation{{Reserved, Held, Reserved, Refused, Held, Reserved}, {Held, Held, Held, Refused, Held, Held}} {
+		got, err := limit.Reserve(t.Context(), places)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("try %d: %v %s", try, err, diff)
+		}
+	}
+	if err := limit.Release(t.Context(), places[:1]); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := limit.Reserve(t.Context(), places[3:4]); err != nil || got[0] != Reserved {
+		t.Error(got, err)
+	}
+}
+
 // A number's share of a day holds over campaigns, and what a refused load had taken
 // is given back.
 func TestLoadNumberLimit(t *testing.T) {
 	l := newLoading(t)
 	l.Limit.PerDay = 1
 	l.loads("may", people(0, 5, "500"), LoadOptions{}, 5)
-	refusal := l.refuses("june", people(3, 1500, "600"), LoadOptions{}, "TOPUP_MAX_PER_NUMBER_PER_DAY")
-	if !strings.Contains(refusal.Problem, "+2348031000003 (line 2") {
+	refusal := l.refuses("early-june", people(3, 1500, "600"), LoadOptions{}, "TOPUP_MAX_PER_NUMBER_PER_DAY")
+	if !strings.Contains(refusal.Problem, "+23480******03 (line 2") {
 		t.Error(refusal)
 	}
 	l.loads("may", people(0, 5, "500"), LoadOptions{}, 0)        // its own rows have their places

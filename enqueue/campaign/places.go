@@ -38,7 +38,7 @@ func (p *places) reserve(ctx context.Context) error {
 				p.reserved.set(rows[k].index, true)
 			case Refused:
 				if count++; count <= 10 {
-					full = append(full, fmt.Sprintf("%s (line %d, %s)", rows[k].phone, rows[k].line, asked[k].Day.UTC().Format(time.DateOnly)))
+					full = append(full, fmt.Sprintf("%s (line %d, %s)", enqueue.MaskNumber(rows[k].phone), rows[k].line, asked[k].Day.UTC().Format(time.DateOnly)))
 				}
 			}
 		}
