@@ -337,6 +337,36 @@ func TestPauseAndResume(t *testing.T) {
 	})
 }
 
+// What met the pause would ask again only after a while, by itself.
+func TestResumeWakesWhatWaits(t *testing.T) {
+	bubble(t, sandbox.Config{Latency: 500 * time.Millisecond}, func(w *world) {
+		ctx := context.Background()
+		rows := ordinary(90) // all of them are handed over at once
+		loadRows(t, w.store(), "may", 0, rows)
+		if err := worker.PauseCampaign(ctx, w.rdb, "may", "test"); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.store().Resume(ctx, "may"); err != nil { // as if released by hand: the hold stands
+			t.Fatal(err)
+		}
+		for range 90 {
+			if _, err := w.store().Take(ctx, "may", 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		defer w.run(w.worker("w1", feeding))()
+		time.Sleep(40 * time.Second)
+		if p := w.progress("may"); p.States[enqueue.Queued] != 90 || len(p.Reasons) != 1 || p.Reasons[0] != (campaign.Count{Word: "paused", Count: 90}) {
+			t.Errorf("%+v", p)
+		}
+		if err := worker.ResumeCampaign(ctx, w.rdb, "may"); err != nil {
+			t.Fatal(err)
+		}
+		w.campaignEnded("may", 8*time.Second) // ten at a time, half a second each
+		paidOnce(t, w.sim, "may", rows)
+	})
+}
+
 // Cancelled in the middle: what was not sent is cancelled, by whoever cancelled it or, where that one died
 // on the way, by the feeder.
 func TestCancelInTheMiddle(t *testing.T) {

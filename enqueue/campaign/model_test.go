@@ -30,6 +30,7 @@ func TestStoreAgainstModel(t *testing.T) {
 			"load":   func(*rapid.T) { m.load() },
 			"take":   func(t *rapid.T) { m.take(rapid.IntRange(0, 6).Draw(t, "n")) },
 			"settle": m.settle,
+			"end":    m.end,
 			"defer":  m.deferRows,
 			"reopen": m.reopen,
 			"pause":  func(t *rapid.T) { m.control(m.s.Pause, Paused) },
@@ -156,6 +157,32 @@ func (m *model) settle(t *rapid.T) {
 			m.places[r.Row], m.marks[r.Row], changed = "review", 0, true
 		case place == "review" && r.State != enqueue.NeedsReview:
 			m.places[r.Row], m.marks[r.Row], m.ended, changed = "open", 0, false, true
+		}
+	}
+	if err := m.s.Settle(m.ctx, "may", list); err != nil {
+		m.Fatal(err)
+	}
+	if changed {
+		m.finish()
+	}
+}
+
+// end settles everything that is open in one way.
+func (m *model) end(t *rapid.T) {
+	state := rapid.SampledFrom([]enqueue.State{enqueue.Succeeded, enqueue.Failed, enqueue.NeedsReview}).Draw(t, "state")
+	m.take(rapid.IntRange(0, 100).Draw(t, "n"))
+	var list []Settled
+	changed := false
+	for row, place := range m.places {
+		if place != "open" && place != "review" {
+			continue
+		}
+		list = append(list, Settled{Open: Open{row, m.marks[row]}, State: state})
+		switch {
+		case state.Final():
+			m.places[row], changed = string(state), true
+		case place == "open":
+			m.places[row], m.marks[row], changed = "review", 0, true
 		}
 	}
 	if err := m.s.Settle(m.ctx, "may", list); err != nil {
