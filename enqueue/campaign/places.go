@@ -68,7 +68,7 @@ func (p *places) giveBack(ctx context.Context, refusal error) error {
 	if !refused || p.limit.PerDay == 0 {
 		return nil
 	}
-	return p.each(ctx, func(i int) bool { return p.reserved.has(i) && !(p.known != nil && p.known.has(i)) }, func(rows []placedRow, taken []Place) error {
+	return p.each(ctx, func(i int) bool { return p.reserved.has(i) && !p.known.has(i) }, func(rows []placedRow, taken []Place) error {
 		for _, r := range rows {
 			p.reserved.set(r.index, false)
 		}
