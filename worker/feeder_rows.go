@@ -77,8 +77,8 @@ func (f *Feeder) follow(ctx context.Context, c *fed, look campaign.Look, heard m
 	held := f.holds.campaignHeld(c.name)
 	again := (c.held && !held) || look.State != before // what waits may be woken up or withdrawn
 	c.held = held
-	if look.State == campaign.Cancelled && look.Open == 0 && f.holds.has(ScopeCampaign(c.name)) {
-		if err := f.holds.Lift(ctx, ScopeCampaign(c.name)); err != nil { // it has done its work
+	if look.State == campaign.Cancelled {
+		if err := f.holdWhileOpen(ctx, c); err != nil {
 			return 0, err
 		}
 	}
@@ -101,6 +101,20 @@ func (f *Feeder) follow(ctx context.Context, c *fed, look campaign.Look, heard m
 		return settled, err
 	}
 	return settled, f.resubmit(ctx, c, append(submit, missing...))
+}
+
+// holdWhileOpen keeps the rest of a cancelled campaign from being sent, whatever became of the
+// hold of whoever cancelled it, and lifts the hold when it has done its work.
+func (f *Feeder) holdWhileOpen(ctx context.Context, c *fed) error {
+	scope := ScopeCampaign(c.name)
+	switch open, held := c.look.Open > 0, f.holds.has(scope); {
+	case open && !held:
+		return f.holds.Place(ctx, Hold{Scope: scope, Reason: enqueue.Paused})
+	case !open && held:
+		return f.holds.Lift(ctx, scope)
+	default:
+		return nil
+	}
 }
 
 // finish lets go of a campaign that has ended, or is not there.
