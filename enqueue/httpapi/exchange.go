@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"path"
@@ -81,11 +82,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) recovered(x *exchange, v any) {
 	if x.r.Context().Err() != nil || x.w.status != 0 {
 		if err, ok := v.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
-			s.log.Debug("an answer broke off", "error", v)
+			s.log.Warn("an answer broke off", "error", fmt.Sprint(v))
 		}
 		panic(http.ErrAbortHandler)
 	}
-	s.log.Error("a bug was met while answering", "panic", v, "stack", string(debug.Stack()))
+	s.log.Error("a bug was met while answering", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 	problem(http.StatusInternalServerError, CodeInternal, "this is a bug of the server; it is not known whether this was done: repeat it with the same id").write(x.w)
 }
 

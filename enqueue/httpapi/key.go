@@ -51,6 +51,8 @@ func (k *Key) expired(now time.Time) bool { return !k.Expires.IsZero() && !now.B
 var (
 	// ErrKeyExists says that a key of this name is there already.
 	ErrKeyExists = errors.New("a key of this name exists")
+	// ErrKeyInvalid says that no such key can be made.
+	ErrKeyInvalid = errors.New("this key cannot be made")
 	// ErrNoKey says that no key has this name.
 	ErrNoKey = errors.New("no key has this name")
 )
@@ -123,23 +125,9 @@ return 1`)
 // Create makes a key of k's name, scopes, limit and expiry, and returns its secret,
 // which is not kept.
 func (s *Keys) Create(ctx context.Context, k Key) (secret string, made Key, err error) {
-	if !aKeyName.MatchString(k.Name) {
-		return "", k, errors.New("key: name: is not a name (use 1 to 64 letters, digits and . _ -)")
-	}
-	if len(k.Scopes) == 0 {
-		return "", k, errors.New("key: scopes: there is none (give submit, read or control)")
-	}
-	for _, scope := range k.Scopes {
-		if !slices.Contains(Scopes(), scope) {
-			return "", k, fmt.Errorf("key: scopes: %q is none (use submit, read and control)", scope)
-		}
-	}
-	if k.PerSecond < 0 {
-		return "", k, errors.New("key: requests a second: is negative")
-	}
 	k.Created = time.Now().UTC().Truncate(time.Second)
-	if k.expired(k.Created) {
-		return "", k, errors.New("key: expiry: is not in the future")
+	if err := k.check(); err != nil {
+		return "", k, err
 	}
 	if k.PerSecond == 0 {
 		k.PerSecond = DefaultPerSecond
@@ -162,6 +150,30 @@ func (s *Keys) Create(ctx context.Context, k Key) (secret string, made Key, err 
 		return "", k, fmt.Errorf("key %q: %w (revoke it first, or use another name)", k.Name, ErrKeyExists)
 	}
 	return secret, k, nil
+}
+
+func (k *Key) check() error {
+	wrong := func(format string, args ...any) error {
+		return fmt.Errorf("key: %s: %w", fmt.Sprintf(format, args...), ErrKeyInvalid)
+	}
+	if !aKeyName.MatchString(k.Name) {
+		return wrong("name: is not a name (use 1 to 64 letters, digits and . _ -)")
+	}
+	if len(k.Scopes) == 0 {
+		return wrong("scopes: there is none (give submit, read or control)")
+	}
+	for _, scope := range k.Scopes {
+		if !slices.Contains(Scopes(), scope) {
+			return wrong("scopes: %q is none (use submit, read and control)", scope)
+		}
+	}
+	if k.PerSecond < 0 {
+		return wrong("requests a second: is negative")
+	}
+	if k.expired(k.Created) {
+		return wrong("expiry: is not in the future")
+	}
+	return nil
 }
 
 // List returns every key, by name.

@@ -165,7 +165,7 @@ func TestTenThousandLongPolls(t *testing.T) {
 	time.Sleep(5 * time.Second)
 	perSecond := float64(reads()-before) / time.Since(began).Seconds()
 	t.Logf("%d wait for %d jobs: %.1f reads/s", many, jobs, perSecond)
-	if perSecond > 60 {
+	if perSecond > 100 { // 100 each two seconds; each looking every two seconds by itself: 5,000
 		t.Errorf("%d who wait cost %.1f reads/s", many, perSecond)
 	}
 	for i := range jobs {
