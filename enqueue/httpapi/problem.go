@@ -173,7 +173,7 @@ func invalid(err error) *Problem {
 
 // flatten is the field errors in a joined error.
 func flatten(err error) []*enqueue.FieldError {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it is taken apart here
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []*enqueue.FieldError
 		for _, e := range joined.Unwrap() {
 			all = append(all, flatten(e)...)

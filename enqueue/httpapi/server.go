@@ -129,7 +129,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	if err != nil { // a request is still under way: cut it, its caller repeats it
 		err = server.Close()
 	}
-	<-failed // http.ErrServerClosed
+	if served := <-failed; err == nil && !errors.Is(served, http.ErrServerClosed) {
+		err = served
+	}
 	if err != nil {
 		return fmt.Errorf("stop serving on %s: %w", listener.Addr(), err)
 	}
