@@ -141,6 +141,7 @@ func (w *walker) members(pointer string, fields map[string]kind) {
 		}
 		seen[name] = true
 		if fields == nil {
+			w.readable(at, shown, name)
 			w.text(at, shown)
 			continue
 		}
