@@ -33,6 +33,7 @@ const (
 	CodeCrossOrigin      Code = "cross_origin"           // 403: a browser, on behalf of another site
 	CodeNotFound         Code = "not_found"              // 404: no such path
 	CodeNoSuchTopUp      Code = "no_such_topup"          // 404
+	CodeNoSuchCampaign   Code = "no_such_campaign"       // 404
 	CodeMethod           Code = "method_not_allowed"     // 405
 	CodeTimeout          Code = "timeout"                // 408: the body came too slowly
 	CodeConflict         Code = "conflict"               // 409: the id belongs to another top-up
