@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -103,6 +104,7 @@ func serve(t *testing.T, rdb redis.UniversalClient, epoch string, change func(*C
 			t.Error(err)
 		}
 		_ = w.client.Close()
+		w.documented()
 	})
 	return w
 }
@@ -302,4 +304,30 @@ func (w *world) forgetKeys() {
 	defer k.mu.Unlock()
 	clear(k.known)
 	k.any = knownAny{}
+}
+
+// documented checks every answer that was logged against the description of the API.
+func (w *world) documented() {
+	w.Helper()
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Responses map[string]any
+		}
+	}
+	if err := json.Unmarshal(w.server.spec, &doc); err != nil {
+		w.Fatal(err)
+	}
+	for line := range strings.Lines(w.log.String()) {
+		var request struct {
+			Msg, Method, Route string
+			Status             int
+		}
+		if err := json.Unmarshal([]byte(line), &request); err != nil || request.Msg != "request" {
+			continue
+		}
+		op, known := doc.Paths[request.Route][strings.ToLower(request.Method)]
+		if _, described := op.Responses[fmt.Sprint(request.Status)]; known && !described {
+			w.Errorf("%s %s answered %d, which openapi.json does not know", request.Method, request.Route, request.Status)
+		}
+	}
 }
