@@ -12,6 +12,7 @@ import (
 
 	"example.com/topup/enqueue"
 	"example.com/topup/enqueue/campaign"
+	"example.com/topup/enqueue/httpapi"
 	"example.com/topup/reloadly"
 	"example.com/topup/worker"
 )
@@ -75,6 +76,10 @@ func exitCode(err error) int {
 		{enqueue.ErrNotReviewable, exitGuard},
 		{enqueue.ErrNotCancellable, exitGuard},
 		{worker.ErrNothingFound, exitGuard},
+		{httpapi.ErrKeyInvalid, exitUsage},
+		{httpapi.ErrKeyExists, exitConflict},
+		{httpapi.ErrNoKey, exitInvalid},
+		{httpapi.ErrNeedsKey, exitUsage},
 	} {
 		if errors.Is(err, known.err) {
 			return known.code

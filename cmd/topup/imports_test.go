@@ -16,6 +16,7 @@ func TestImportDirections(t *testing.T) {
 		allowed []string
 	}{
 		{"enqueue", nil},
+		{"enqueue/httpapi", []string{"enqueue", "enqueue/campaign", "reloadly"}},
 		{"reloadly", nil},
 		{"reloadly/sandbox", nil},
 		{"enqueue/campaign", []string{"enqueue", "reloadly"}},
