@@ -224,6 +224,32 @@ func (h *repeated) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 	return next
 }
 
+// Who stops a load hears of it at the next rows, and nothing breaks.
+func TestStageIsStopped(t *testing.T) {
+	s := NewStore(realRedis(t))
+	for range 5 {
+		ctx, cancel := context.WithCancel(t.Context())
+		st := s.Stage(ctx, "may")
+		cancel()
+		failed := 0
+		for n := range (stageAhead + 4) * chunkRows {
+			r := person(n)
+			if err := st.Add(t.Context(), &r); err != nil {
+				failed++
+			}
+		}
+		if failed == 0 {
+			t.Fatal("rows are gone, and nobody was told")
+		}
+		if _, err := st.Commit(t.Context(), CommitOptions{}); err == nil {
+			t.Fatal("what was stopped is loaded")
+		}
+		if err := st.Drop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestRowIsCheckedBeforeItIsStaged(t *testing.T) {
 	st := NewStore(realRedis(t)).Stage(t.Context(), "may")
 	for name, change := range map[string]func(*Row){
