@@ -18,10 +18,11 @@ const wakers = 32
 
 // fed is a campaign as the feeder has it in memory.
 type fed struct {
-	name  string
-	look  campaign.Look
-	held  bool
-	ended bool
+	name    string
+	look    campaign.Look
+	held    bool
+	ended   bool
+	retired bool
 
 	campaign *campaign.Campaign // of the last scan
 	rows     map[int]*fedRow
@@ -129,7 +130,8 @@ func (f *Feeder) finish(ctx context.Context, c *fed) error {
 		c.ended = true
 	}
 	c.rows, c.byID, c.stale = nil, nil, true
-	_, err := f.store.Retire(ctx, c.name)
+	retired, err := f.store.Retire(ctx, c.name)
+	c.retired = retired
 	return err
 }
 
@@ -209,10 +211,10 @@ func (f *Feeder) glance(ctx context.Context, c *fed, rows []*fedRow, now time.Ti
 		case g.Err != nil:
 			err = g.Err
 			continue
+		case g.Missing && r.review: // Redis lost it: its row is open again
+			moved = append(moved, campaign.Settled{Open: r.Open, State: enqueue.Queued})
+			continue
 		case g.Missing: // killed between taking and submitting, or Redis lost it
-			if r.review {
-				continue
-			}
 			missing = append(missing, r)
 			continue
 		case g.State.Final():
@@ -223,6 +225,9 @@ func (f *Feeder) glance(ctx context.Context, c *fed, rows []*fedRow, now time.Ti
 			continue
 		}
 		r.state, r.reason = g.State, g.Reason
+		if r.state == enqueue.Unknown && g.Code == enqueue.CodeRecordLost { // only its wake-up is left: tell the ledger what it was
+			missing = append(missing, r)
+		}
 		if r.sendable() || r.state == enqueue.Sending { // what is on its way ends soon, and the message of it may be lost
 			r.at = now.Add(min(f.cfg.Recheck, max(f.cfg.Interval, now.Sub(r.since)/2)))
 		}
