@@ -475,3 +475,33 @@ func TestCancelCountsTheRest(t *testing.T) {
 		t.Error(ends, err)
 	}
 }
+
+// What hardly ever happens must not leave a row half counted.
+func TestRareEnds(t *testing.T) {
+	rdb := realRedis(t)
+	s, ctx := NewStore(rdb), t.Context()
+	load(t, s, "may", 0, 0, 3)
+	open, err := s.Take(ctx, "may", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb.HSet(ctx, campaignKey("may"), "moved:NGN", "9223372036854775000")
+	err = errors.Join(s.Settle(ctx, "may", settledAs(open[:2], enqueue.Succeeded, "")), s.Settle(ctx, "may", settledAs(open[2:], enqueue.Failed, "NO")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := rdb.HGetAll(ctx, campaignKey("may")).Val()
+	if fields["n:succeeded"] != "2" || fields["unsummed:NGN"] != "2" || fields["moved:NGN"] != "9223372036854775000" || fields["c:NO"] != "1" {
+		t.Error(fields)
+	}
+	if err := s.Reopen(ctx, "may", []int{2}); err != nil {
+		t.Fatal(err)
+	}
+	if fields = rdb.HGetAll(ctx, campaignKey("may")).Val(); fields["c:NO"] != "" || fields["n:failed"] != "0" || fields["ended"] != "" {
+		t.Error(fields)
+	}
+	// It ran out between the look at it and the script.
+	if done, err := retireScript.Run(ctx, rdb, s.keys("gone"), 0, 1, 1).Bool(); err != nil || !done {
+		t.Error(done, err)
+	}
+}
