@@ -218,6 +218,10 @@ func (m *model) reopen(t *rapid.T) {
 		if m.state != Cancelled {
 			m.places[row], m.marks[row], m.ended = "open", 0, false
 		}
+	case "open":
+		if m.state != Cancelled {
+			m.marks[row] = 0
+		}
 	}
 }
 

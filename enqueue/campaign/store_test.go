@@ -419,6 +419,38 @@ func TestEachRowIsCountedOnce(t *testing.T) {
 	}
 }
 
+// Rows are opened, their jobs sent again, and opened once more: what the feeder read of a job
+// before that is not its end.
+func TestReopenOutdatesWhatWasRead(t *testing.T) {
+	rdb := realRedis(t)
+	s, ctx := NewStore(rdb), t.Context()
+	load(t, s, "may", 0, 0, 1)
+	open, err := s.Take(ctx, "may", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Settle(ctx, "may", settledAs(open, enqueue.Failed, "NO")), s.Reopen(ctx, "may", []int{0})); err != nil {
+		t.Fatal(err)
+	}
+	st, err := s.Standing(ctx, "may")
+	if err != nil || len(st.Open) != 1 {
+		t.Fatal(st, err)
+	}
+	read := settledAs(st.Open, enqueue.Failed, "NO")
+	if err := errors.Join(s.Reopen(ctx, "may", []int{0}), s.Settle(ctx, "may", read)); err != nil {
+		t.Fatal(err)
+	}
+	if st, err = s.Standing(ctx, "may"); err != nil || len(st.Open) != 1 || st.fields["n:failed"] != "0" {
+		t.Fatal("a row that is sent again is counted as failed", st, err)
+	}
+	if err := s.Settle(ctx, "may", settledAs(st.Open, enqueue.Succeeded, "")); err != nil {
+		t.Fatal(err)
+	}
+	if st, err = s.Standing(ctx, "may"); err != nil || st.fields["n:succeeded"] != "1" || st.Campaign.Ended.IsZero() {
+		t.Fatal(st, err)
+	}
+}
+
 func TestCancelCountsTheRest(t *testing.T) {
 	rdb := realRedis(t)
 	s, ctx := NewStore(rdb), t.Context()
