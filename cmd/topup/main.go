@@ -82,6 +82,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.AddCommand(
 		a.demoCommand(), a.devCommand(), a.workerCommand(), a.sandboxCommand(),
 		a.sendCommand(), a.getCommand(), a.reviewCommand(), a.holdCommand(), a.releaseCommand(), a.doctorCommand(),
+		a.healthCommand(),
 	)
 	return root
 }
