@@ -70,6 +70,7 @@ func (a *app) rootCommand() *cobra.Command {
 		Short:         "Send airtime top-ups through Reloadly, and never pay one twice",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Version:       versionText(),
 		Args:          usageArgs(cobra.NoArgs),
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
@@ -80,10 +81,10 @@ func (a *app) rootCommand() *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the result as JSON, for machines")
 	a.settings.addFlags(root.PersistentFlags())
 	root.AddCommand(
-		a.demoCommand(), a.devCommand(), a.workerCommand(), a.sandboxCommand(),
-		a.sendCommand(), a.getCommand(), a.reviewCommand(), a.holdCommand(), a.releaseCommand(), a.doctorCommand(),
-		a.healthCommand(),
+		a.demoCommand(), a.devCommand(), a.workerCommand(), a.serveCommand(), a.sandboxCommand(),
+		a.sendCommand(), a.getCommand(), a.reviewCommand(), a.holdCommand(), a.releaseCommand(), a.keyCommand(), a.doctorCommand(),
 	)
+	root.AddCommand(a.healthCommand())
 	return root
 }
 
