@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,6 +188,7 @@ func TestRolesAreEnough(t *testing.T) {
 	if out := r.topup(t, "serve", simulator, exitOK, "get", "plain"); !strings.Contains(out, "succeeded") {
 		t.Error(out)
 	}
+	serveUnderRole(t, r, simulator)
 	// A person holds, releases, reviews and looks after everything.
 	r.topup(t, "operator", simulator, exitOK, "hold", "all")
 	send("serve", "held", exitTimeout, "--timeout", "2s")
@@ -240,6 +242,49 @@ return redis.call(command[kind], name)`, []string{queueKey("topups", "pending")}
 			t.Errorf("a log has %q", secret)
 		}
 	}
+}
+
+// serveUnderRole has a caller go through the whole API.
+func serveUnderRole(t *testing.T, r *roles, simulator string) {
+	t.Helper()
+	_, key, _ := strings.Cut(strings.TrimSpace(r.topup(t, "operator", simulator, exitOK, "key", "create", "shop")), "\n") // after a line for people
+	addr := "127.0.0.1:" + freePort(t)
+	serve := startProcess(t, "serve", append(r.settings("serve", simulator), "TOPUP_LISTEN="+addr), "topup", "serve")
+	eventually(t, 30*time.Second, "serve is ready", func() bool { return askHealth(t.Context(), "http://"+addr+"/readyz") == nil })
+	if answer := postTopUp(t, "http://"+addr, key); answer.State != "succeeded" {
+		t.Errorf("%+v", answer)
+	}
+	for _, call := range []struct {
+		method, path, body string
+		want               int
+	}{
+		{"GET", "/v1/topups/composed", "", 200},
+		{"GET", "/v1/topups?limit=10", "", 200},
+		{"GET", "/v1/topups?state=queued", "", 200},
+		{"POST", "/v1/topups", `{"operatorId": 341, "amount": 500, "customIdentifier": "later", "notBefore": "2126-01-01T00:00:00Z", "expires": "2126-01-02T00:00:00Z", "recipientPhone": {"countryCode": "NG", "number": "8033341234"}}`, 202},
+		{"POST", "/v1/topups/later/cancel", "", 200},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), call.method, "http://"+addr+call.path, strings.NewReader(call.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+key)
+		req.Header.Set("Content-Type", "application/json")
+		res, err := (&http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != call.want {
+			t.Errorf("%s %s: %d, want %d", call.method, call.path, res.StatusCode, call.want)
+		}
+	}
+	r.topup(t, "operator", simulator, exitOK, "key", "list")
+	r.topup(t, "operator", simulator, exitOK, "key", "revoke", "shop")
+	if err := serve.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, "serve stops", func() bool { is, err := serve.ended(); return is && err == nil })
 }
 
 // What no role may do, and what only others may.
