@@ -244,10 +244,17 @@ return redis.call(command[kind], name)`, []string{queueKey("topups", "pending")}
 	}
 }
 
+// keyOf makes an API key as a person does.
+func keyOf(t *testing.T, r *roles, simulator string) string {
+	t.Helper()
+	_, key, _ := strings.Cut(strings.TrimSpace(r.topup(t, "operator", simulator, exitOK, "key", "create", "shop")), "\n") // after a line for people
+	return key
+}
+
 // serveUnderRole has a caller go through the whole API.
 func serveUnderRole(t *testing.T, r *roles, simulator string) {
 	t.Helper()
-	_, key, _ := strings.Cut(strings.TrimSpace(r.topup(t, "operator", simulator, exitOK, "key", "create", "shop")), "\n") // after a line for people
+	key := keyOf(t, r, simulator)
 	addr := "127.0.0.1:" + freePort(t)
 	serve := startProcess(t, "serve", append(r.settings("serve", simulator), "TOPUP_LISTEN="+addr), "topup", "serve")
 	eventually(t, 30*time.Second, "serve is ready", func() bool { return askHealth(t.Context(), "http://"+addr+"/readyz") == nil })
