@@ -34,8 +34,9 @@ sed -e '/^#/d' -e '/^$/d' "$here/users.acl" |
 		printf '%s %s %s\n' "$word" "$name" "$rules" | sed "s/<password>/#$hash/"
 	done >"$users"
 
-# Without this line everybody could do everything.
-grep -q '^user default off ' "$users" || { echo "redis-start: $here/users.acl cannot be read" >&2; exit 1; }
+# Without this line everybody could do everything; with fewer rights in it Redis would
+# forget what its file says: see there.
+grep -q '^user default off .*allkeys .*+@all$' "$users" || { echo "redis-start: $here/users.acl cannot be read, or has not the default user that it needs" >&2; exit 1; }
 
 # What redis-server inherits can be read from its process.
 unset REDIS_PASSWORD_WORKER REDIS_PASSWORD_SERVE REDIS_PASSWORD_OPERATOR REDIS_PASSWORD_ASYNQMON \

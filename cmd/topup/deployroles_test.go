@@ -24,7 +24,7 @@ const deployFolder = "../../deploy"
 
 // roles is a Redis started as deploy/ does it, with a password for each user.
 type roles struct {
-	addr      string
+	addr, dir string
 	passwords string // the folder
 	admin     *redis.Client
 	process   *process
@@ -100,7 +100,7 @@ func startRoles(t *testing.T) *roles {
 		t.Skip("redis-server is not on PATH: `make redis` installs it")
 	}
 	dir, port := t.TempDir(), freePort(t)
-	r := &roles{addr: "127.0.0.1:" + port, passwords: filepath.Join(dir, "passwords")}
+	r := &roles{addr: "127.0.0.1:" + port, dir: dir, passwords: filepath.Join(dir, "passwords")}
 	if err := os.Mkdir(r.passwords, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -109,11 +109,18 @@ func startRoles(t *testing.T) *roles {
 			t.Fatal(err)
 		}
 	}
-	r.process = startProcess(t, "redis", []string{"REDIS_PASSWORDS=" + r.passwords, "REDIS_RUN=" + filepath.Join(dir, "run")},
-		"sh", deployFolder+"/redis-start.sh", "--port", port, "--dir", dir, "--bind", "0.0.0.0")
 	r.admin = r.client(t, "admin")
-	eventually(t, 30*time.Second, "redis-server answers", func() bool { return r.admin.Ping(t.Context()).Err() == nil })
+	r.start(t)
 	return r
+}
+
+// start runs the server, again after its end.
+func (r *roles) start(t *testing.T) {
+	t.Helper()
+	_, port, _ := strings.Cut(r.addr, ":")
+	r.process = startProcess(t, "redis", []string{"REDIS_PASSWORDS=" + r.passwords, "REDIS_RUN=" + filepath.Join(r.dir, "run")},
+		"sh", deployFolder+"/redis-start.sh", "--port", port, "--dir", r.dir, "--bind", "0.0.0.0")
+	eventually(t, 30*time.Second, "redis-server answers", func() bool { return r.admin.Ping(t.Context()).Err() == nil })
 }
 
 func (r *roles) client(t *testing.T, user string) *redis.Client {
