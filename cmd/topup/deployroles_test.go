@@ -70,11 +70,9 @@ func startProcess(t *testing.T, name string, env []string, args ...string) *proc
 	}
 	go func() { p.done <- p.cmd.Wait() }()
 	t.Cleanup(func() {
-		select {
-		case <-p.done:
-		default:
+		if is, _ := p.ended(); !is {
 			_ = p.cmd.Process.Kill()
-			<-p.done
+			p.done <- <-p.done // it was killed; the next who asks hears it too
 		}
 		if t.Failed() {
 			t.Logf("%s wrote:\n%s", name, p.out.text())
@@ -307,8 +305,10 @@ func TestRolesRefuse(t *testing.T) {
 	r := startRoles(t)
 	ctx := t.Context()
 	for _, seed := range [][]any{
-		{"hset", "topup:{keys}:hash", "h", "key"}, {"set", "topup:reloadly:token:sandbox:x", "sealed"},
-		{"hset", "topup:{s00}:job:a", "state", "queued"}, {"set", "stranger", "1"},
+		{"hset", "topup:{keys}:hash", "h", "key"},
+		{"set", "topup:reloadly:token:sandbox:x", "sealed"},
+		{"hset", "topup:{s00}:job:a", "state", "queued"},
+		{"set", "stranger", "1"},
 	} {
 		if err := r.admin.Do(ctx, seed...).Err(); err != nil {
 			t.Fatal(err)
@@ -325,13 +325,41 @@ func TestRolesRefuse(t *testing.T) {
 		}
 	}
 	for _, command := range [][]any{
-		{"flushall"}, {"flushdb"}, {"swapdb", 0, 1}, {"keys", "*"}, {"monitor"}, {"shutdown", "nosave"},
-		{"config", "set", "appendonly", "no"}, {"config", "rewrite"}, {"config", "resetstat"}, {"acl", "list"}, {"acl", "setuser", "x"}, {"acl", "load"},
-		{"replicaof", "127.0.0.1", "1"}, {"failover"}, {"bgrewriteaof"}, {"save"}, {"script", "flush"}, {"function", "flush"}, {"module", "list"},
-		{"client", "kill", "user", "worker"}, {"client", "list"}, {"client", "pause", "10"}, {"slowlog", "get"}, {"psync", "?", "-1"},
-		{"restore", "topup:{s00}:job:a", 0, "x"}, {"dump", "topup:{s00}:job:a"}, {"migrate", "127.0.0.1", "1", "x", 0, 1}, {"rename", "stranger", "topup:x"},
-		{"get", "stranger"}, {"set", "stranger", "2"}, {"eval", "return redis.call('get', KEYS[1])", 1, "stranger"}, {"publish", "stranger", "x"},
-		{"sort", "topup:{s00}:due"}, {"object", "freq", "stranger"}, {"copy", "topup:{s00}:job:a", "topup:{s00}:job:b"},
+		{"flushall"},
+		{"flushdb"},
+		{"swapdb", 0, 1},
+		{"keys", "*"},
+		{"monitor"},
+		{"shutdown", "nosave"},
+		{"config", "set", "appendonly", "no"},
+		{"config", "rewrite"},
+		{"config", "resetstat"},
+		{"acl", "list"},
+		{"acl", "setuser", "x"},
+		{"acl", "load"},
+		{"replicaof", "127.0.0.1", "1"},
+		{"failover"},
+		{"bgrewriteaof"},
+		{"save"},
+		{"script", "flush"},
+		{"function", "flush"},
+		{"module", "list"},
+		{"client", "kill", "user", "worker"},
+		{"client", "list"},
+		{"client", "pause", "10"},
+		{"slowlog", "get"},
+		{"psync", "?", "-1"},
+		{"restore", "topup:{s00}:job:a", 0, "x"},
+		{"dump", "topup:{s00}:job:a"},
+		{"migrate", "127.0.0.1", "1", "x", 0, 1},
+		{"rename", "stranger", "topup:x"},
+		{"get", "stranger"},
+		{"set", "stranger", "2"},
+		{"eval", "return redis.call('get', KEYS[1])", 1, "stranger"},
+		{"publish", "stranger", "x"},
+		{"sort", "topup:{s00}:due"},
+		{"object", "freq", "stranger"},
+		{"copy", "topup:{s00}:job:a", "topup:{s00}:job:b"},
 	} {
 		refused(all, command...)
 	}
