@@ -19,7 +19,7 @@ var ErrCursor = errors.New("this cursor is not of this list")
 // Query says which jobs to list. The zero value lists all of them.
 type Query struct {
 	State    State  // empty is every state
-	Campaign string // empty is every campaign, and none; compared as it was given
+	Campaign string // empty is every campaign, and none; compared without case
 	// Limit is about how many jobs a page has. Defaults to 100, at most 1,000.
 	Limit int
 	// Cursor is the Next of the page before; empty begins.
@@ -82,7 +82,7 @@ func (c *Client) List(ctx context.Context, q Query) (Page, error) {
 			case errors.Is(a.Err, ErrNotFound), errors.Is(a.Err, ErrExpired), errors.Is(a.Err, errDamaged):
 			case a.Err != nil:
 				return Page{}, a.Err
-			case (q.State == "" || a.Result.State == q.State) && (q.Campaign == "" || a.Result.Campaign == q.Campaign):
+			case (q.State == "" || a.Result.State == q.State) && (q.Campaign == "" || strings.EqualFold(a.Result.Campaign, q.Campaign)):
 				page.Jobs = append(page.Jobs, a.Result)
 			}
 		}

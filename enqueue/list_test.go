@@ -66,7 +66,7 @@ func TestList(t *testing.T) {
 			{Query{State: Queued, Campaign: "may", Limit: 10}, 298},
 			{Query{State: Cancelled}, 20},
 			{Query{State: Cancelled, Campaign: "may"}, 2},
-			{Query{Campaign: "may"}, 300},
+			{Query{Campaign: "MAY"}, 300},
 			{Query{Campaign: "june"}, 0},
 			{Query{State: Unknown}, 1},
 			{Query{State: Sending}, 0},

@@ -42,6 +42,7 @@ func TestBadRequests(t *testing.T) {
 		{"bad UTF-8", "{" + strings.Replace(good, "bad", "b\xffd", 1) + "}", 400, CodeBadJSON, "", nil},
 		{"UTF-16", "{\x00\"\x00}\x00", 400, CodeBadJSON, "", nil},
 		{"half a surrogate pair", with(`"metadata":{"a":"\ud800"}`), 400, CodeBadJSON, "/metadata/a", nil},
+		{"half a surrogate pair in a name", with(`"metadata":{"\ud800":"a"}`), 400, CodeBadJSON, "", nil},
 		{"a byte order mark twice", "\xef\xbb\xbf\xef\xbb\xbf{" + good + "}", 400, CodeBadJSON, "", nil},
 		{"very deep", strings.Repeat("[", 200_000), 400, CodeBadJSON, "", nil},
 		{"very deep and whole", with(`"x":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000)), 400, CodeUnknownField, "/x", nil},

@@ -126,14 +126,22 @@ func (w *walker) members(pointer string, fields map[string]kind) {
 	seen := map[string]bool{}
 	for w.dec.More() {
 		name, _ := w.next().(string)
-		at := pointer + "/" + escapePointer(name)
-		shown := strings.ReplaceAll(strings.TrimPrefix(at, "/"), "/", ".")
+		wanted, known := fields[name]
+		at := name
+		if !known {
+			at = escapePointer(name)
+		}
+		shown := at
+		if pointer != "" {
+			shown = pointer[1:] + "." + at // objects stand one deep at most
+		}
+		at = pointer + "/" + at
 		if seen[name] {
 			w.wrong(CodeDuplicateName, at, shown, "stands there twice", "send it once")
 		}
 		seen[name] = true
-		wanted, known := fields[name]
 		if fields == nil {
+			w.readable(at, shown, name)
 			w.text(at, shown)
 			continue
 		}
@@ -219,8 +227,10 @@ func escapePointer(name string) string {
 	if len(name) > most {
 		name = strings.ToValidUTF8(name[:most], "") + "…"
 	}
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	return pointerEscapes.Replace(name)
 }
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1") // RFC 6901
 
 // maxBatch is how many jobs a batch may have.
 const maxBatch = 1000

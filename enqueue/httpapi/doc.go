@@ -6,6 +6,7 @@
 //	GET  /v1/topups             pages: state, campaign, limit, cursor
 //	GET  /v1/topups/{id}        its result; ?wait=30s holds until it is settled
 //	POST /v1/topups/{id}/cancel withdraw it while it waits
+//	GET  /v1/campaigns          and /v1/campaigns/{name}: how far each has come
 //	POST /v1/reloadly/webhook   Reloadly's notifications: each wakes one look-up
 //	POST /oauth/token, /topups  Reloadly's own paths, for programs made for Reloadly
 //	GET  /livez /readyz /openapi.json

@@ -176,8 +176,13 @@ func TestKeyStore(t *testing.T) {
 	ctx := context.Background()
 	keys := w.server.keys
 	for _, bad := range []Key{
-		{}, {Name: "a b", Scopes: Scopes()}, {Name: "a"}, {Name: "a", Scopes: []Scope{"all"}}, {Name: "a", Scopes: Scopes(), PerSecond: -1},
-		{Name: "a", Scopes: Scopes(), Expires: time.Now().Add(-time.Hour)}, {Name: strings.Repeat("a", 65), Scopes: Scopes()},
+		{},
+		{Name: "a b", Scopes: Scopes()},
+		{Name: "a"},
+		{Name: "a", Scopes: []Scope{"all"}},
+		{Name: "a", Scopes: Scopes(), PerSecond: -1},
+		{Name: "a", Scopes: Scopes(), Expires: time.Now().Add(-time.Hour)},
+		{Name: strings.Repeat("a", 65), Scopes: Scopes()},
 	} {
 		if _, _, err := keys.Create(ctx, bad); !errors.Is(err, ErrKeyInvalid) {
 			t.Errorf("%+v", bad)

@@ -194,8 +194,7 @@ func (d describer) finish() {
 			}
 		}
 	}
-	problem := schemas["Problem"]
-	problem.Properties["state"].Enum = states
+	schemas["Problem"].Properties["state"].Enum = states
 	for _, op := range []*huma.Operation{doc.Paths["/v1/topups"].Get} {
 		for _, p := range op.Parameters {
 			if p.Name == "state" {

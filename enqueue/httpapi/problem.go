@@ -33,6 +33,7 @@ const (
 	CodeCrossOrigin      Code = "cross_origin"           // 403: a browser, on behalf of another site
 	CodeNotFound         Code = "not_found"              // 404: no such path
 	CodeNoSuchTopUp      Code = "no_such_topup"          // 404
+	CodeNoSuchCampaign   Code = "no_such_campaign"       // 404
 	CodeMethod           Code = "method_not_allowed"     // 405
 	CodeTimeout          Code = "timeout"                // 408: the body came too slowly
 	CodeConflict         Code = "conflict"               // 409: the id belongs to another top-up
@@ -173,7 +174,7 @@ func invalid(err error) *Problem {
 
 // flatten is the field errors in a joined error.
 func flatten(err error) []*enqueue.FieldError {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it is taken apart here
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []*enqueue.FieldError
 		for _, e := range joined.Unwrap() {
 			all = append(all, flatten(e)...)

@@ -53,6 +53,9 @@ func TestReloadlysForm(t *testing.T) {
 	if p := end("refused", 400, CodeNotPaid, enqueue.Outcome{Kind: enqueue.KindFailed, Code: "INVALID_RECIPIENT_PHONE"}); p.ErrorCode != "INVALID_RECIPIENT_PHONE" || p.State != enqueue.Failed {
 		t.Errorf("%+v", p)
 	}
+	ended := executed("ended") // a transaction is no success by itself
+	ended.Status = "FAILED"
+	end("ended", 400, CodeNotPaid, enqueue.Outcome{Kind: enqueue.KindFailed, Code: enqueue.CodeTransaction, Transaction: ended})
 	end("reviewed", 504, CodeNeedsReview, enqueue.Outcome{Kind: enqueue.KindReview, Code: "NEW"})
 	w.problem(w.ask("POST", "/topups", strings.Replace(job("refused"), "832", "833", 1)), 409, CodeConflict)
 	w.problem(w.ask("POST", "/topups", "{}"), 400, CodeMissingID)

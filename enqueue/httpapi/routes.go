@@ -36,6 +36,10 @@ func (s *Server) routes() huma.API {
 	huma.Register(api, d.operation("cancel-topup", http.MethodPost, "/v1/topups/{id}/cancel", "Withdraw a top-up",
 		"Only while it waits and certainly was not sent. Repeating it is harmless.",
 		s.require(Submit), Submit, 200, 401, 403, 404, 409, 410, 429, 500, 503), s.cancelTopUp)
+	huma.Register(api, d.operation("list-campaigns", http.MethodGet, "/v1/campaigns", "List campaigns", "",
+		s.require(Read), Read, 200, 401, 403, 429, 500, 503), s.listCampaigns)
+	huma.Register(api, d.operation("get-campaign", http.MethodGet, "/v1/campaigns/{name}", "Show how far a campaign has come", "",
+		s.require(Read), Read, 200, 401, 403, 404, 429, 500, 503), s.getCampaign)
 	huma.Register(api, d.operation("reloadly-webhook", http.MethodPost, "/v1/reloadly/webhook", "Take a notification of Reloadly's",
 		"Its signature is checked and its body is not believed: it wakes the look-up of the top-up that it names. Repeats are harmless.",
 		nil, "", 200, 401, 404, 408, 413, 500, 503), s.webhook)

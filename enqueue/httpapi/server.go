@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/topup/enqueue"
+	"example.com/topup/enqueue/campaign"
 )
 
 // Config is what a server needs. Redis and Client are required; the zero value of
@@ -56,14 +57,15 @@ const redisTime = 5 * time.Second
 // Server answers requests. It is an [http.Handler] too, for a server of one's own:
 // then a key is always needed.
 type Server struct {
-	cfg     Config
-	client  *enqueue.Client
-	keys    *Keys
-	limiter *redis_rate.Limiter
-	origin  *http.CrossOriginProtection
-	mux     *http.ServeMux
-	spec    []byte
-	log     *slog.Logger
+	cfg       Config
+	client    *enqueue.Client
+	campaigns *campaign.Store
+	keys      *Keys
+	limiter   *redis_rate.Limiter
+	origin    *http.CrossOriginProtection
+	mux       *http.ServeMux
+	spec      []byte
+	log       *slog.Logger
 	// loopback is set while no key may be needed.
 	loopback atomic.Bool
 	// life ends when the server stops.
@@ -78,7 +80,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, client: cfg.Client, keys: NewKeys(cfg.Redis), limiter: redis_rate.NewLimiter(cfg.Redis),
+		cfg: cfg, client: cfg.Client, campaigns: campaign.NewStore(cfg.Redis), keys: NewKeys(cfg.Redis), limiter: redis_rate.NewLimiter(cfg.Redis),
 		origin: http.NewCrossOriginProtection(), mux: http.NewServeMux(), log: cfg.Logger,
 	}
 	s.life, s.stop = context.WithCancel(context.Background()) // ends with Stop
@@ -129,7 +131,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	if err != nil { // a request is still under way: cut it, its caller repeats it
 		err = server.Close()
 	}
-	<-failed // http.ErrServerClosed
+	if served := <-failed; err == nil && !errors.Is(served, http.ErrServerClosed) {
+		err = served
+	}
 	if err != nil {
 		return fmt.Errorf("stop serving on %s: %w", listener.Addr(), err)
 	}

@@ -215,8 +215,6 @@ func (s *Server) waitOf(x *exchange, query, prefer string) (time.Duration, error
 // has gone or the server stops.
 func (s *Server) hold(x *exchange, id string, wait time.Duration) (enqueue.Result, error) {
 	if wait > 0 {
-		// The time for reading the request would end the waiting too.
-		_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{}) // where there is no connection there is no deadline
 		waiting, cancel := context.WithTimeout(x.r.Context(), wait)
 		defer cancel()
 		defer context.AfterFunc(s.life, cancel)()
