@@ -345,7 +345,7 @@ func TestComposeRuns(t *testing.T) {
 		services[name].prepare(t)
 	}
 	var order []string
-	started := map[string]*process{}
+	started := map[string]*daemon{}
 	var start func(name string)
 	start = func(name string) {
 		if started[name] != nil {
@@ -355,7 +355,7 @@ func TestComposeRuns(t *testing.T) {
 		for other := range s.DependsOn {
 			start(other)
 		}
-		started[name] = startProcess(t, name, s.environment(), s.command(s.Command)...)
+		started[name] = startDaemon(t, name, s.environment(), s.command(s.Command)...)
 		order = append(order, name)
 		if len(s.Healthcheck.Test) > 0 {
 			eventually(t, time.Minute, name+" is healthy", func() bool {

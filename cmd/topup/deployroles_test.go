@@ -27,11 +27,11 @@ type roles struct {
 	addr, dir string
 	passwords string // the folder
 	admin     *redis.Client
-	process   *process
+	process   *daemon
 }
 
-// process is one that the test started, with what it wrote.
-type process struct {
+// daemon is a program that the test started, with what it wrote.
+type daemon struct {
 	name string
 	cmd  *exec.Cmd
 	out  *lockedBuffer
@@ -56,11 +56,11 @@ func (b *lockedBuffer) text() string {
 	return b.all.String()
 }
 
-// startProcess starts a program with this environment alone; it is killed at the
+// startDaemon starts a program with this environment alone; it is killed at the
 // test's end where it still runs.
-func startProcess(t *testing.T, name string, env []string, args ...string) *process {
+func startDaemon(t *testing.T, name string, env []string, args ...string) *daemon {
 	t.Helper()
-	p := &process{name: name, out: &lockedBuffer{}, done: make(chan error, 1)}
+	p := &daemon{name: name, out: &lockedBuffer{}, done: make(chan error, 1)}
 	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
@@ -82,7 +82,7 @@ func startProcess(t *testing.T, name string, env []string, args ...string) *proc
 }
 
 // ended reports whether the process has ended, and how.
-func (p *process) ended() (bool, error) {
+func (p *daemon) ended() (bool, error) {
 	select {
 	case err := <-p.done:
 		p.done <- err // for the next who asks
@@ -116,7 +116,7 @@ func startRoles(t *testing.T) *roles {
 func (r *roles) start(t *testing.T) {
 	t.Helper()
 	_, port, _ := strings.Cut(r.addr, ":")
-	r.process = startProcess(t, "redis", []string{"REDIS_PASSWORDS=" + r.passwords, "REDIS_RUN=" + filepath.Join(r.dir, "run")},
+	r.process = startDaemon(t, "redis", []string{"REDIS_PASSWORDS=" + r.passwords, "REDIS_RUN=" + filepath.Join(r.dir, "run")},
 		"sh", deployFolder+"/redis-start.sh", "--port", port, "--dir", r.dir, "--bind", "0.0.0.0")
 	eventually(t, 30*time.Second, "redis-server answers", func() bool { return r.admin.Ping(t.Context()).Err() == nil })
 }
@@ -177,9 +177,14 @@ func TestRolesAreEnough(t *testing.T) {
 	r := startRoles(t)
 	port := freePort(t)
 	simulator := "http://127.0.0.1:" + port
-	startProcess(t, "simulator", []string{"TOPUP_TIME_SCALE=0.02"}, "topup", "sandbox", "--listen", "127.0.0.1:"+port)
+	startDaemon(t, "simulator", []string{"TOPUP_TIME_SCALE=0.02"}, "topup", "sandbox", "--listen", "127.0.0.1:"+port)
 	eventually(t, 30*time.Second, "the simulator answers", func() bool { return askHealth(t.Context(), simulator+"/sandbox/stats") == nil })
-	worker := startProcess(t, "worker", append(r.settings("worker", simulator), "TOPUP_PER_SECOND=200", "TOPUP_FLEET_IN_FLIGHT=50"), "topup", "worker")
+	metrics := "127.0.0.1:" + freePort(t)
+	worker := startDaemon(t, "worker", append(r.settings("worker", simulator),
+		"TOPUP_PER_SECOND=200", "TOPUP_FLEET_IN_FLIGHT=50", "TOPUP_METRICS_LISTEN="+metrics), "topup", "worker")
+	if hasMetrics() {
+		eventually(t, 30*time.Second, "the worker shows its metrics", func() bool { return askHealth(t.Context(), "http://"+metrics+"/metrics") == nil })
+	}
 
 	number := 0
 	send := func(user, id string, want int, more ...string) string {
@@ -256,12 +261,46 @@ func keyOf(t *testing.T, r *roles, simulator string) string {
 	return key
 }
 
+// hasMetrics tells whether this program has metrics yet.
+func hasMetrics() bool {
+	return slices.ContainsFunc((&Settings{}).list(), func(row setting) bool { return row.env == "TOPUP_METRICS_LISTEN" })
+}
+
+// A worker without Redis is alive: the liveness probe of deploy/kubernetes asks for
+// /metrics, and must not restart workers because Redis is away.
+func TestWorkerIsAliveWithoutRedis(t *testing.T) {
+	if !hasMetrics() {
+		t.Log("there is no TOPUP_METRICS_LISTEN yet, and so no liveness to ask for")
+		return
+	}
+	t.Parallel()
+	r := startRoles(t)
+	simulator, metrics := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
+	startDaemon(t, "simulator", nil, "topup", "sandbox", "--listen", simulator)
+	eventually(t, 30*time.Second, "the simulator answers", func() bool { return askHealth(t.Context(), "http://"+simulator+"/sandbox/livez") == nil })
+	worker := startDaemon(t, "worker", append(r.settings("worker", "http://"+simulator), "TOPUP_METRICS_LISTEN="+metrics), "topup", "worker")
+	alive := func() bool { return askHealth(t.Context(), "http://"+metrics+"/metrics") == nil }
+	eventually(t, 30*time.Second, "the worker shows its metrics", alive)
+	if err := r.process.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, "the worker has noticed that Redis is gone", func() bool { return strings.Contains(worker.out.text(), "refused") })
+	for range 3 {
+		if !alive() {
+			t.Error("it does not answer while Redis is away")
+		}
+	}
+	if is, err := worker.ended(); is {
+		t.Errorf("it has ended: %v", err)
+	}
+}
+
 // serveUnderRole has a caller go through the whole API.
 func serveUnderRole(t *testing.T, r *roles, simulator string) {
 	t.Helper()
 	key := keyOf(t, r, simulator)
 	addr := "127.0.0.1:" + freePort(t)
-	serve := startProcess(t, "serve", append(r.settings("serve", simulator), "TOPUP_LISTEN="+addr), "topup", "serve")
+	serve := startDaemon(t, "serve", append(r.settings("serve", simulator), "TOPUP_LISTEN="+addr), "topup", "serve")
 	eventually(t, 30*time.Second, "serve is ready", func() bool { return askHealth(t.Context(), "http://"+addr+"/readyz") == nil })
 	if answer := postTopUp(t, "http://"+addr, key); answer.State != "succeeded" {
 		t.Errorf("%+v", answer)
@@ -504,7 +543,7 @@ func TestRolesAreNeeded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := startProcess(t, "redis", []string{"REDIS_RUN=" + dir + "/run"}, "sh", dir+"/redis-start.sh", "--port", freePort(t), "--dir", dir)
+	p := startDaemon(t, "redis", []string{"REDIS_RUN=" + dir + "/run"}, "sh", dir+"/redis-start.sh", "--port", freePort(t), "--dir", dir)
 	eventually(t, 20*time.Second, "it refuses", func() bool { is, err := p.ended(); return is && err != nil })
 	if !strings.Contains(p.out.text(), "users.acl cannot be read") {
 		t.Error(p.out.text())

@@ -136,13 +136,13 @@ func TestSystemdRuns(t *testing.T) {
 		}
 	}
 	simulator := "127.0.0.1:" + freePort(t)
-	startProcess(t, "simulator", nil, "topup", "sandbox", "--listen", simulator)
+	startDaemon(t, "simulator", nil, "topup", "sandbox", "--listen", simulator)
 	eventually(t, 30*time.Second, "the simulator answers", func() bool { return askHealth(t.Context(), "http://"+simulator+"/sandbox/livez") == nil })
 	key := keyOf(t, r, "http://"+simulator)
 
 	serve := "127.0.0.1:" + freePort(t)
 	place := strings.NewReplacer("%d", credentials, "127.0.0.1:6379", r.addr, "127.0.0.1:8080", serve)
-	var started []*process
+	var started []*daemon
 	for _, name := range units {
 		all := directives(t, name)
 		env := []string{"RELOADLY_AUTH_URL=http://" + simulator, "RELOADLY_API_URL=http://" + simulator} // worker.env
@@ -151,7 +151,7 @@ func TestSystemdRuns(t *testing.T) {
 		}
 		words := strings.Fields(all["Service.ExecStart"][0])
 		words[0] = filepath.Base(words[0])
-		started = append(started, startProcess(t, name, env, words...))
+		started = append(started, startDaemon(t, name, env, words...))
 	}
 	eventually(t, 30*time.Second, "serve is ready", func() bool { return askHealth(t.Context(), "http://"+serve+"/readyz") == nil })
 	if answer := postTopUp(t, "http://"+serve, key); answer.State != "succeeded" {

@@ -75,9 +75,9 @@ func TestRunbookRestore(t *testing.T) {
 	r := startRoles(t)
 	address := "127.0.0.1:" + freePort(t)
 	simulator := "http://" + address
-	startProcess(t, "simulator", []string{"TOPUP_TIME_SCALE=0.02"}, "topup", "sandbox", "--listen", address)
+	startDaemon(t, "simulator", []string{"TOPUP_TIME_SCALE=0.02"}, "topup", "sandbox", "--listen", address)
 	eventually(t, 30*time.Second, "the simulator answers", func() bool { return askHealth(t.Context(), simulator+"/sandbox/livez") == nil })
-	worker := startProcess(t, "worker", r.settings("worker", simulator), "topup", "worker")
+	worker := startDaemon(t, "worker", r.settings("worker", simulator), "topup", "worker")
 	send := func(id string, n int, more ...string) []string {
 		return append([]string{"send", "--id", id, "--operator", "341", "--amount", "500", "--country", "NG", "--number", fmt.Sprintf("803%03d1234", n)}, more...)
 	}
@@ -122,7 +122,7 @@ func TestRunbookRestore(t *testing.T) {
 	if out := r.topup(t, "operator", simulator, exitOK, "get", "open"); !strings.Contains(out, "queued") {
 		t.Errorf("the backup was not taken while it waited: %s", out)
 	}
-	startProcess(t, "worker", r.settings("worker", simulator), "topup", "worker")
+	startDaemon(t, "worker", r.settings("worker", simulator), "topup", "worker")
 	run("release", "all")
 	run("get", "open", "--wait")
 	run(send("late", 402, "--wait")...) // its caller repeats it
