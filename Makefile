@@ -1,7 +1,7 @@
 # Needs Go and nothing else; `make test` adds redis-server where it is missing.
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo test lint bench chaos chaos-short chaos-long chaos-campaign crash recovery balance soak redis
+.PHONY: demo test test-kubernetes lint bench chaos chaos-short chaos-long chaos-campaign crash recovery balance soak redis
 
 ## demo: two dozen top-ups on this machine alone, with every kind of outcome
 demo:
@@ -16,6 +16,10 @@ test: redis
 	if grep -qE '^ *--- SKIP' "$$out"; then \
 		echo "make test: a test was skipped, and a skipped test proves nothing" >&2; exit 1; \
 	fi
+
+## test-kubernetes: builds the manifests with Kustomize and judges them by Kubernetes' own types and rules
+test-kubernetes: # not cached: Go does not see that files outside of the module have changed
+	cd deploy/kubernetes/check && go test -count=1 ./...
 
 ## lint: golangci-lint, pinned, through the Go toolchain
 lint:

@@ -71,6 +71,7 @@ func (a *app) rootCommand() *cobra.Command {
 		Short:         "Send airtime top-ups through Reloadly, and never pay one twice",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Version:       versionText(),
 		Args:          usageArgs(cobra.NoArgs),
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
@@ -84,6 +85,7 @@ func (a *app) rootCommand() *cobra.Command {
 		a.demoCommand(), a.devCommand(), a.workerCommand(), a.serveCommand(), a.sandboxCommand(),
 		a.sendCommand(), a.getCommand(), a.campaignCommand(), a.reviewCommand(), a.holdCommand(), a.releaseCommand(), a.keyCommand(), a.doctorCommand(),
 	)
+	root.AddCommand(a.healthCommand())
 	return root
 }
 

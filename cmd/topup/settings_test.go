@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the README's settings table")
+var update = flag.Bool("update", false, "write the README's settings table, and the copies of files")
 
 // The README's table is the one made from the settings' own tags.
 func TestReadmeSettings(t *testing.T) {
