@@ -59,9 +59,19 @@ func (c *Client) exchange(ctx context.Context, cl call, bearer string) *Error {
 	if c.cfg.Observe != nil {
 		c.cfg.Observe(Observation{
 			Op: cl.op, Outcome: outcome, Status: ans.status, Duration: took, TokenRefresh: cl.op == opToken,
+			Unrecognised: cl.pays && e.unrecognised(),
 		})
 	}
 	return e
+}
+
+// unrecognised reports whether an answer came with a code that nothing is known of.
+func (e *Error) unrecognised() bool {
+	if e == nil || e.HTTPStatus < 400 || e.Outcome == Refused && e.Advice != AskPerson {
+		return false
+	}
+	_, known := advices[e.Code]
+	return !known && (e.Code != "" || e.Outcome == Refused)
 }
 
 // roundTrip returns an answer of any status, or the *Error of a transport that gave none.

@@ -65,7 +65,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer closeTasks()
 	inspector := asynq.NewInspectorFromRedisClient(w.cfg.Redis)
 	sweeper := NewSweeper(w.cfg.Redis, w.ledger, inspector, w.queue, SweeperConfig{
-		Interval: w.cfg.scaled(30 * time.Second), Recheck: w.cfg.scaled(5 * time.Minute), Logger: w.log,
+		Interval: w.cfg.scaled(30 * time.Second), Recheck: w.cfg.scaled(5 * time.Minute), Logger: w.log, OnArchived: w.cfg.OnArchived,
 	})
 	if err := w.ledger.Open(ctx); err != nil {
 		return fmt.Errorf("worker: %w", err)
