@@ -138,9 +138,9 @@ func (c *Client) noAnswer(ctx context.Context, cl call, err error, connected boo
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
-	e := &Error{Op: cl.op, Outcome: Unknown, Code: CodeNoAnswer, Err: cleanError(err, c.cfg.ClientSecret, bearer)}
+	e := &Error{Op: cl.op, Outcome: Unknown, Code: CodeNoAnswer, Err: cleanError(err, c.secrets(bearer)...)}
 	if cause := context.Cause(ctx); cause != nil {
-		e.Err = fmt.Errorf("%w: %w", ctx.Err(), cleanError(cause, c.cfg.ClientSecret))
+		e.Err = fmt.Errorf("%w: %w", ctx.Err(), cleanError(cause, c.secrets()...))
 	}
 	heldBack := guarding != nil && guarding.refuse()
 	if connected && !heldBack {
@@ -227,7 +227,7 @@ func (c *Client) bearer(ctx context.Context, cl call) (string, *Error) {
 
 // judge turns an answer into nil or an *Error.
 func (c *Client) judge(cl call, ans answer, bearer string) *Error {
-	e := classify(ans, c.cfg.Now(), c.cfg.ClientSecret, bearer)
+	e := classify(ans, c.cfg.Now(), c.secrets(bearer)...)
 	if e == nil {
 		err := ans.err
 		if err == nil {
@@ -241,9 +241,9 @@ func (c *Client) judge(cl call, ans answer, bearer string) *Error {
 			e.Code, e.TransactionID = CodeAnswerMismatch, wrong.transactionID
 		}
 		if body, ok := parseProblem(ans.body); ok { // says what the 2xx was instead
-			e.Message = clean(body.message, c.cfg.ClientSecret, bearer)
+			e.Message = clean(body.message, c.secrets(bearer)...)
 		}
-		e.Err = cleanError(err, c.cfg.ClientSecret, bearer)
+		e.Err = cleanError(err, c.secrets(bearer)...)
 	}
 	e.Op = cl.op
 	if e.Outcome == Unknown && !cl.pays {
