@@ -59,7 +59,7 @@ func (c *Client) exchange(ctx context.Context, cl call, bearer string) *Error {
 	if c.cfg.Observe != nil {
 		c.cfg.Observe(Observation{
 			Op: cl.op, Outcome: outcome, Status: ans.status, Duration: took, TokenRefresh: cl.op == opToken,
-			Unrecognised: cl.pays && e.unrecognised(),
+			Pays: cl.pays, Unrecognised: cl.pays && e.unrecognised(),
 		})
 	}
 	return e
