@@ -163,7 +163,10 @@ func (m *Metrics) lookHolds(ctx context.Context) ([]held, error) {
 // refuses writes when one is full.
 func (v *view) lookMemory(ctx context.Context, rdb redis.UniversalClient) error {
 	infos, err := onEach(ctx, rdb, func(ctx context.Context, c redis.Cmdable) (string, error) { return c.Info(ctx, "memory").Result() })
-	if err != nil {
+	var refused redis.Error
+	if errors.As(err, &refused) { // memory:// and some services do not tell
+		return nil
+	} else if err != nil {
 		return fmt.Errorf("ask Redis for its memory: %w", err)
 	}
 	for _, info := range infos {
