@@ -24,9 +24,9 @@ type ClientConfig struct {
 	// Parallel is how many wake-ups [Client.TopUps] has under way at a time; they
 	// share pipelines. Defaults to 128.
 	Parallel int
-	// Headers go along with a job's first wake-up, which a worker may read: the trace
-	// of the call, for example. They must hold nothing personal. Defaults to none.
-	Headers func(ctx context.Context) map[string]string
+	// Headers go along with the first wake-up of the job id, which a worker may read: the
+	// trace of the call, for example. They must hold nothing personal. Defaults to none.
+	Headers func(ctx context.Context, id string) map[string]string
 	// Logger gets a warning where something went wrong that harms no job. Defaults
 	// to none.
 	Logger *slog.Logger
@@ -231,7 +231,7 @@ func (c *Client) wake(ctx context.Context, tasks *asynq.Client, s submitted) {
 	}
 	var headers map[string]string
 	if c.cfg.Headers != nil {
-		headers = c.cfg.Headers(ctx)
+		headers = c.cfg.Headers(ctx, s.Result.ID)
 	}
 	if _, err := tasks.EnqueueContext(ctx, s.wake(headers)); err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		c.cfg.Logger.WarnContext(ctx, "no wake-up was written for an accepted job; the sweeper will find it", "job", s.Result.ID, "error", err)

@@ -26,16 +26,16 @@ type balance struct {
 
 // refreshBalance asks for the balance where it is this process's turn, and otherwise
 // reads what another one found.
-func (m *Metrics) refreshBalance(ctx context.Context) error {
+func (m *Metrics) refreshBalance(ctx context.Context, ask AskBalance) error {
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Timeout)
 	defer cancel()
-	if m.cfg.Balance != nil {
+	if ask != nil {
 		mine, err := turn(ctx, m.cfg.Redis, balanceTurnKey, m.cfg.BalanceInterval)
 		if err != nil {
 			return err
 		}
 		if mine {
-			if err := m.askBalance(ctx); err != nil {
+			if err := m.askBalance(ctx, ask); err != nil {
 				return err
 			}
 		}
@@ -56,8 +56,8 @@ func (m *Metrics) refreshBalance(ctx context.Context) error {
 	return nil
 }
 
-func (m *Metrics) askBalance(ctx context.Context) error {
-	found, err := m.cfg.Balance(ctx)
+func (m *Metrics) askBalance(ctx context.Context, ask AskBalance) error {
+	found, err := ask(ctx)
 	if err != nil {
 		return err
 	}

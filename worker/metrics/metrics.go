@@ -24,9 +24,6 @@ import (
 type Config struct {
 	Redis  redis.UniversalClient
 	Ledger *enqueue.Ledger
-	// Balance reads the account's balance. Defaults to nil: this process does not ask for it,
-	// and shows what another one has found.
-	Balance func(context.Context) (*reloadly.Balance, error)
 	// Interval is the time between two looks at Redis, of the whole fleet. Defaults to 5 s.
 	Interval time.Duration
 	// BalanceInterval is the time between two questions for the balance, of the whole
@@ -39,6 +36,9 @@ type Config struct {
 	// Logger gets a line where a look fails, and where it succeeds again. Defaults to none.
 	Logger *slog.Logger
 }
+
+// AskBalance reads the account's balance, as [reloadly.Client.Balance] does.
+type AskBalance func(context.Context) (*reloadly.Balance, error)
 
 // Metrics are those of one process.
 type Metrics struct {

@@ -101,7 +101,7 @@ func another(t *testing.T, rdb redis.UniversalClient, change func(*metrics.Confi
 }
 
 // watched runs metrics and returns their exposition.
-func watched(t *testing.T, m *metrics.Metrics) *run {
+func watched(t *testing.T, m *metrics.Metrics, ask metrics.AskBalance) *run {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -109,7 +109,7 @@ func watched(t *testing.T, m *metrics.Metrics) *run {
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
-	go func() { done <- m.Serve(ctx, listener) }()
+	go func() { done <- m.Serve(ctx, listener, ask) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
@@ -125,21 +125,21 @@ func TestFleetShares(t *testing.T) {
 	asked := make(chan struct{}, 100)
 	rich := func(c *metrics.Config) {
 		c.Interval, c.BalanceInterval = 20*time.Millisecond, time.Hour
-		c.Balance = func(context.Context) (*reloadly.Balance, error) {
-			asked <- struct{}{}
-			return &reloadly.Balance{Balance: decimal.MustParse("12.5"), CurrencyCode: "USD"}, nil
-		}
+	}
+	ask := func(context.Context) (*reloadly.Balance, error) {
+		asked <- struct{}{}
+		return &reloadly.Balance{Balance: decimal.MustParse("12.5"), CurrencyCode: "USD"}, nil
 	}
 	m, first := small(t, rich)
 	rdb := redis.NewClient(&redis.Options{Addr: m.Addr()})
 	defer func() { _ = rdb.Close() }()
 	surveys := &counter{}
 	rdb.AddHook(surveys)
-	one := watched(t, first)
+	one := watched(t, first, ask)
 	one.shows(`topup_balance{currency="USD"} 12.5`, `topup_jobs_open 0`)
 	// It will look again in an hour only: the second process has to live by what the first one finds.
 	m.Set("topup:metrics:view:turn", "1")
-	two := watched(t, another(t, rdb, rich))
+	two := watched(t, another(t, rdb, rich), ask)
 	two.shows(`topup_balance{currency="USD"} 12.5`, `topup_jobs_open 0`, `topup_redis_up 1`)
 	if n := len(asked); n != 1 {
 		t.Errorf("the balance was asked for %d times", n)
@@ -207,7 +207,7 @@ func TestCounts(t *testing.T) {
 	m.Call(reloadly.Observation{Op: "token", Outcome: "ok", TokenRefresh: true})
 	m.Call(reloadly.Observation{Op: "topup_async", Outcome: "refused", Pays: true, Unrecognised: true, Duration: time.Second})
 	m.ArchivedTask()
-	r := watched(t, m)
+	r := watched(t, m, nil)
 	r.shows(
 		`topup_debited_total{currency="NGN"} 800`,
 		`topup_debited_total{currency="other"} 3`,
@@ -245,7 +245,7 @@ func TestQueueFigures(t *testing.T) {
 	if err := inspector.PauseQueue(enqueue.QueueTopUps); err != nil {
 		t.Fatal(err)
 	}
-	r := watched(t, another(t, rdb, nil))
+	r := watched(t, another(t, rdb, nil), nil)
 	r.shows(
 		`asynq_queue_size{queue="topups"} 12`,
 		`asynq_tasks_enqueued_total{queue="topups",state="pending"} 6`,
@@ -281,15 +281,14 @@ func TestConfigIsChecked(t *testing.T) {
 
 // Where the listener fails, the looks end too.
 func TestServeEndsWithItsListener(t *testing.T) {
-	_, m := small(t, func(c *metrics.Config) {
-		c.Balance = func(context.Context) (*reloadly.Balance, error) { return nil, errors.New("away") }
-	})
+	_, m := small(t, nil)
+	away := func(context.Context) (*reloadly.Balance, error) { return nil, errors.New("away") }
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = listener.Close()
-	if err := m.Serve(t.Context(), listener); !errors.Is(err, net.ErrClosed) {
+	if err := m.Serve(t.Context(), listener, away); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v", err)
 	}
 }

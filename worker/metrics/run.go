@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Run looks at Redis, and asks for the balance, until ctx ends.
-func (m *Metrics) Run(ctx context.Context) error {
+// Run looks at Redis until ctx ends. ask may be nil: then this process does not ask for the
+// balance and shows what another one was told.
+func (m *Metrics) Run(ctx context.Context, ask AskBalance) error {
 	var group errgroup.Group
 	group.Go(func() error {
 		m.every(ctx, m.cfg.Interval, "Redis cannot be surveyed for the metrics", func() error {
@@ -24,7 +25,7 @@ func (m *Metrics) Run(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		// More often than it may be asked for: another process's answer is soon shown here too.
-		m.every(ctx, min(m.cfg.Interval, m.cfg.BalanceInterval), "the balance is not known to the metrics", func() error { return m.refreshBalance(ctx) })
+		m.every(ctx, min(m.cfg.Interval, m.cfg.BalanceInterval), "the balance is not known to the metrics", func() error { return m.refreshBalance(ctx, ask) })
 		return nil
 	})
 	return group.Wait()
@@ -54,8 +55,8 @@ func (m *Metrics) every(ctx context.Context, interval time.Duration, failing str
 	}
 }
 
-// Serve answers scrapes of /metrics on a listener, which it closes, and runs until ctx ends.
-func (m *Metrics) Serve(ctx context.Context, listener net.Listener) error {
+// Serve is [Metrics.Run], and answers scrapes of /metrics on a listener, which it closes.
+func (m *Metrics) Serve(ctx context.Context, listener net.Listener, ask AskBalance) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.Handler())
 	server := &http.Server{
@@ -65,7 +66,7 @@ func (m *Metrics) Serve(ctx context.Context, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var group errgroup.Group
-	group.Go(func() error { return m.Run(ctx) })
+	group.Go(func() error { return m.Run(ctx, ask) })
 	group.Go(func() error {
 		defer stop() // where the listener fails, the looks end too
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -121,7 +121,7 @@ func startRun(t *testing.T) *run {
 	}
 	t.Cleanup(client.Close)
 	r.metrics, err = metrics.New(metrics.Config{
-		Redis: r.rdb, Ledger: enqueue.NewLedger(r.rdb, enqueue.LedgerConfig{}), Balance: client.Balance,
+		Redis: r.rdb, Ledger: enqueue.NewLedger(r.rdb, enqueue.LedgerConfig{}),
 		Interval: 100 * time.Millisecond, BalanceInterval: 200 * time.Millisecond,
 	})
 	if err != nil {
@@ -142,7 +142,7 @@ func startRun(t *testing.T) *run {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	worked, watched := make(chan error, 1), make(chan error, 1)
 	go func() { worked <- w.Run(ctx) }()
-	go func() { watched <- r.metrics.Serve(ctx, listener) }()
+	go func() { watched <- r.metrics.Serve(ctx, listener, client.Balance) }()
 	t.Cleanup(func() {
 		stop()
 		<-worked // it ends with an error where the test took Redis away
