@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,7 +73,7 @@ func TestRunShows(t *testing.T) {
 		t.Errorf("%d series", n)
 	}
 	// Redis goes away: a scrape still answers, and says so.
-	r.killed()
+	r.signal(os.Kill)
 	r.shows(`topup_redis_up 0`)
 	if text := r.scrape(); strings.Contains(text, "\ntopup_jobs") || !strings.Contains(text, "\ntopup_transitions_total") {
 		t.Errorf("without Redis:\n%s", text)
@@ -138,7 +140,7 @@ func TestFleetShares(t *testing.T) {
 	one := watched(t, first, ask)
 	one.shows(`topup_balance{currency="USD"} 12.5`, `topup_jobs_open 0`)
 	// It will look again in an hour only: the second process has to live by what the first one finds.
-	m.Set("topup:metrics:view:turn", "1")
+	_ = m.Set("topup:metrics:view:turn", "1") // it never fails, nor do the others
 	two := watched(t, another(t, rdb, rich), ask)
 	two.shows(`topup_balance{currency="USD"} 12.5`, `topup_jobs_open 0`, `topup_redis_up 1`)
 	if n := len(asked); n != 1 {
@@ -148,16 +150,16 @@ func TestFleetShares(t *testing.T) {
 		t.Errorf("the second process surveyed Redis %d times", surveys.n())
 	}
 	// What others write into Redis is not believed to be bounded.
-	m.Set("topup:metrics:view", `{"places":[{"state":"canary-1","reason":"canary-2","queue":"canary-3","jobs":1},{"state":"","reason":"","queue":"topups","jobs":1}],`+
+	_ = m.Set("topup:metrics:view", `{"places":[{"state":"canary-1","reason":"canary-2","queue":"canary-3","jobs":1},{"state":"","reason":"","queue":"topups","jobs":1}],`+
 		`"holds":[{"kind":"canary-4","reason":"canary-5","holds":1}],"queues":{"canary-6":{}}}`)
 	two.shows(`topup_jobs{queue="other",reason="other",state="other"} 1`, `topup_jobs{queue="topups",reason="",state="none"} 1`, `topup_holds{kind="other",reason="other"} 1`)
 	if text := two.scrape(); strings.Contains(text, "canary") {
 		t.Error(text)
 	}
 	// What cannot be read is no answer.
-	m.Set("topup:metrics:view", `{`)
+	_ = m.Set("topup:metrics:view", `{`)
 	two.shows(`topup_redis_up 0`)
-	m.Set("topup:metrics:balance", `{`)
+	_ = m.Set("topup:metrics:balance", `{`)
 	m.Del("topup:metrics:view:turn")
 	two.shows(`topup_redis_up 1`)
 	m.Del("topup:metrics:balance")
@@ -271,6 +273,20 @@ func TestQueueFigures(t *testing.T) {
 	if latency <= 0 || latency > info.Latency.Seconds()+1 {
 		t.Errorf("latency %v, asynq says %v", latency, info.Latency)
 	}
+}
+
+// A Redis that hangs holds no scrape up, and what it said before is not shown for ever.
+func TestRedisHangs(t *testing.T) {
+	rdb, signal := startRedis(t)
+	r := watched(t, another(t, rdb, func(c *metrics.Config) { c.Interval, c.Timeout = 20*time.Millisecond, 100*time.Millisecond }), nil)
+	r.shows(`topup_redis_up 1`, `topup_jobs_open 0`)
+	signal(syscall.SIGSTOP)
+	r.shows(`topup_redis_up 0`)
+	if text := r.scrape(); strings.Contains(text, "\ntopup_jobs_open") {
+		t.Error("what is long ago is shown")
+	}
+	signal(syscall.SIGCONT)
+	r.shows(`topup_redis_up 1`, `topup_jobs_open 0`)
 }
 
 func TestConfigIsChecked(t *testing.T) {

@@ -8,9 +8,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -42,8 +42,8 @@ const (
 )
 
 // startRedis starts a redis-server of the test's own on a free port, and ends that very
-// process with the test, or before with the returned function.
-func startRedis(t *testing.T) (*redis.Client, func()) {
+// process with the test. The returned function sends it a signal.
+func startRedis(t *testing.T) (*redis.Client, func(os.Signal)) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("redis-server is not on PATH: `make redis` installs it")
@@ -56,16 +56,17 @@ func startRedis(t *testing.T) (*redis.Client, func()) {
 		t.Fatal(err)
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: addr})
-	kill := sync.OnceFunc(func() {
+	t.Cleanup(func() {
+		_ = rdb.Close()
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // killed
 	})
-	t.Cleanup(func() {
-		_ = rdb.Close()
-		kill()
-	})
 	eventually(t, "redis-server answers", func() bool { return rdb.Ping(t.Context()).Err() == nil })
-	return rdb, kill
+	return rdb, func(s os.Signal) {
+		if err := cmd.Process.Signal(s); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func freeAddr(t *testing.T) string {
@@ -91,7 +92,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 type run struct {
 	t       *testing.T
 	rdb     *redis.Client
-	killed  func()
+	signal  func(os.Signal) // to Redis
 	jobs    *enqueue.Client
 	holds   *worker.Holds
 	metrics *metrics.Metrics
@@ -102,7 +103,7 @@ type run struct {
 func startRun(t *testing.T) *run {
 	t.Helper()
 	r := &run{t: t}
-	r.rdb, r.killed = startRedis(t)
+	r.rdb, r.signal = startRedis(t)
 	sim, err := sandbox.New(sandbox.Config{Balance: "50000 NGN"})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +146,7 @@ func startRun(t *testing.T) *run {
 	go func() { watched <- r.metrics.Serve(ctx, listener, client.Balance) }()
 	t.Cleanup(func() {
 		stop()
-		<-worked // it ends with an error where the test took Redis away
+		_ = <-worked // it ends with an error where the test took Redis away
 		if err := <-watched; err != nil {
 			t.Error(err)
 		}
