@@ -5,10 +5,9 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
-	"syscall"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,7 +72,7 @@ func TestRunShows(t *testing.T) {
 		t.Errorf("%d series", n)
 	}
 	// Redis goes away: a scrape still answers, and says so.
-	r.signal(os.Kill)
+	r.kill()
 	r.shows(`topup_redis_up 0`)
 	if text := r.scrape(); strings.Contains(text, "\ntopup_jobs") || !strings.Contains(text, "\ntopup_transitions_total") {
 		t.Errorf("without Redis:\n%s", text)
@@ -277,16 +276,48 @@ func TestQueueFigures(t *testing.T) {
 
 // A Redis that hangs holds no scrape up, and what it said before is not shown for ever.
 func TestRedisHangs(t *testing.T) {
-	rdb, signal := startRedis(t)
+	m, _ := small(t, nil)
+	rdb := redis.NewClient(&redis.Options{Addr: m.Addr()})
+	stuck := &stuck{free: make(chan struct{})}
+	rdb.AddHook(stuck)
 	r := watched(t, another(t, rdb, func(c *metrics.Config) { c.Interval, c.Timeout = 20*time.Millisecond, 100*time.Millisecond }), nil)
+	t.Cleanup(func() {
+		close(stuck.free) // or the metrics would not end
+		_ = rdb.Close()
+	})
 	r.shows(`topup_redis_up 1`, `topup_jobs_open 0`)
-	signal(syscall.SIGSTOP)
+	stuck.on.Store(true)
 	r.shows(`topup_redis_up 0`)
 	if text := r.scrape(); strings.Contains(text, "\ntopup_jobs_open") {
 		t.Error("what is long ago is shown")
 	}
-	signal(syscall.SIGCONT)
-	r.shows(`topup_redis_up 1`, `topup_jobs_open 0`)
+}
+
+// stuck is a Redis that answers nothing while it is on, whatever time limit it is given.
+type stuck struct {
+	on   atomic.Bool
+	free chan struct{}
+}
+
+func (s *stuck) wait() {
+	if s.on.Load() {
+		<-s.free
+	}
+}
+
+func (s *stuck) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (s *stuck) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		s.wait()
+		return next(ctx, cmd)
+	}
+}
+
+func (s *stuck) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		s.wait()
+		return next(ctx, cmds)
+	}
 }
 
 func TestConfigIsChecked(t *testing.T) {

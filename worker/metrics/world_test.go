@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -42,8 +41,8 @@ const (
 )
 
 // startRedis starts a redis-server of the test's own on a free port, and ends that very
-// process with the test. The returned function sends it a signal.
-func startRedis(t *testing.T) (*redis.Client, func(os.Signal)) {
+// process with the test. The returned function ends it before.
+func startRedis(t *testing.T) (*redis.Client, func()) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("redis-server is not on PATH: `make redis` installs it")
@@ -62,11 +61,7 @@ func startRedis(t *testing.T) (*redis.Client, func(os.Signal)) {
 		_ = cmd.Wait() // killed
 	})
 	eventually(t, "redis-server answers", func() bool { return rdb.Ping(t.Context()).Err() == nil })
-	return rdb, func(s os.Signal) {
-		if err := cmd.Process.Signal(s); err != nil {
-			t.Error(err)
-		}
-	}
+	return rdb, func() { _ = cmd.Process.Kill() }
 }
 
 func freeAddr(t *testing.T) string {
@@ -92,7 +87,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 type run struct {
 	t       *testing.T
 	rdb     *redis.Client
-	signal  func(os.Signal) // to Redis
+	kill    func() // ends Redis
 	jobs    *enqueue.Client
 	holds   *worker.Holds
 	metrics *metrics.Metrics
@@ -103,7 +98,7 @@ type run struct {
 func startRun(t *testing.T) *run {
 	t.Helper()
 	r := &run{t: t}
-	r.rdb, r.signal = startRedis(t)
+	r.rdb, r.kill = startRedis(t)
 	sim, err := sandbox.New(sandbox.Config{Balance: "50000 NGN"})
 	if err != nil {
 		t.Fatal(err)
