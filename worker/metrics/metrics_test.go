@@ -134,7 +134,7 @@ func TestFleetShares(t *testing.T) {
 	m, first := small(t, rich)
 	rdb := redis.NewClient(&redis.Options{Addr: m.Addr()})
 	defer func() { _ = rdb.Close() }()
-	surveys := &counter{}
+	surveys := &counter{pipelines: make(chan struct{}, 1000)}
 	rdb.AddHook(surveys)
 	one := watched(t, first, ask)
 	one.shows(`topup_balance{currency="USD"} 12.5`, `topup_jobs_open 0`)
@@ -175,7 +175,6 @@ func (c *counter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 func (c *counter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	c.pipelines = make(chan struct{}, 1000)
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		if len(cmds) > 64 {
 			c.pipelines <- struct{}{}
