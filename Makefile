@@ -1,14 +1,14 @@
-# Needs Go and nothing else; `make test` adds redis-server where it is missing.
+# Needs Go and nothing else; `make test` adds redis-server and prometheus where they are missing.
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo test test-kubernetes lint bench chaos chaos-short chaos-long chaos-campaign crash recovery balance soak redis
+.PHONY: demo test test-kubernetes lint bench chaos chaos-short chaos-long chaos-campaign crash recovery balance soak redis prometheus
 
 ## demo: two dozen top-ups on this machine alone, with every kind of outcome
 demo:
 	go run ./cmd/topup demo
 
 ## test: every test, with the race detector; a skipped test is a failure
-test: redis
+test: redis prometheus
 	@out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
 	go test -race -v ./... >"$$out" 2>&1; rc=$$?; \
 	grep -E '^(ok|FAIL|panic:|WARNING: DATA RACE)|^\? |^ *--- (FAIL|SKIP)' "$$out"; \
@@ -76,4 +76,18 @@ redis:
 		brew install redis; \
 	else \
 		echo "redis-server is missing, and neither apt-get nor brew is here: install it and run make again" >&2; exit 1; \
+	fi
+
+# The alerts and the dashboard are checked by Prometheus itself.
+prometheus:
+	@if command -v promtool >/dev/null 2>&1 && command -v prometheus >/dev/null 2>&1; then exit 0; fi; \
+	if command -v apt-get >/dev/null 2>&1; then \
+		echo "prometheus is missing: installing it with apt-get (the tests start their own on a free port)"; \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends prometheus; \
+	elif command -v brew >/dev/null 2>&1; then \
+		echo "prometheus is missing: installing it with brew (the tests start their own on a free port)"; \
+		brew install prometheus; \
+	else \
+		echo "prometheus is missing, and neither apt-get nor brew is here: install it and run make again" >&2; exit 1; \
 	fi

@@ -103,7 +103,7 @@ func compareBulk(b *testing.B, direct *redis.Client, ways []bulkWay) {
 func enqueueLoop(b *testing.B, rdb *redis.Client, jobs []TopUp) error {
 	tasks := asynq.NewClientFromRedisClient(rdb)
 	for _, j := range jobs {
-		if _, err := tasks.EnqueueContext(b.Context(), firstTask(j)); err != nil {
+		if _, err := tasks.EnqueueContext(b.Context(), firstTask(j)(nil)); err != nil {
 			return err
 		}
 	}
@@ -121,7 +121,7 @@ func enqueuePipelined(b *testing.B, rdb *redis.Client, jobs []TopUp) error {
 	for first := range bulkParallel {
 		group.Go(func() {
 			for i := first; i < len(jobs); i += bulkParallel {
-				if _, err := tasks.EnqueueContext(b.Context(), firstTask(jobs[i])); err != nil {
+				if _, err := tasks.EnqueueContext(b.Context(), firstTask(jobs[i])(nil)); err != nil {
 					errs <- err
 					return
 				}

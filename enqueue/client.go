@@ -25,6 +25,9 @@ type ClientConfig struct {
 	// Parallel is how many wake-ups [Client.TopUps] has under way at a time; they
 	// share pipelines. Defaults to 128.
 	Parallel int
+	// Headers go along with the first wake-up of the job id, which a worker may read: the
+	// trace of the call, for example. They must hold nothing personal. Defaults to none.
+	Headers func(ctx context.Context, id string) map[string]string
 	// Logger gets a warning where something went wrong that harms no job. Defaults
 	// to none.
 	Logger *slog.Logger
@@ -132,7 +135,7 @@ func (c *Client) scriptCall(jobs []TopUp) (keys []string, args []any) {
 // submitted is what became of one job of a submission.
 type submitted struct {
 	Answered
-	wake *asynq.Task // nil where the job needs none
+	wake func(headers map[string]string) *asynq.Task // nil where the job needs none
 }
 
 // readSubmission reads the answers of submit.lua, one for each job.
@@ -215,13 +218,16 @@ func readExisting(t TopUp, fields map[string]string) submitted {
 	return submitted{Answered: Answered{Result: r.Result()}}
 }
 
-// firstTask is the first wake-up of a job.
-func firstTask(t TopUp) *asynq.Task {
+// firstTask makes the first wake-up of a job.
+func firstTask(t TopUp) func(headers map[string]string) *asynq.Task {
 	queue := QueueTopUps
 	if t.Campaign != "" {
 		queue = QueueCampaigns
 	}
-	return NewTask(queue, TaskID(t.ID, 1), t.ID, 1, t.NotBefore)
+	id, at := t.ID, t.NotBefore
+	return func(headers map[string]string) *asynq.Task {
+		return NewTaskWithHeaders(queue, TaskID(id, 1), id, 1, at, headers)
+	}
 }
 
 // wake hands the first wake-up to asynq. Whatever becomes of that, the job is in
@@ -230,7 +236,11 @@ func (c *Client) wake(ctx context.Context, tasks *asynq.Client, s submitted) {
 	if s.wake == nil {
 		return
 	}
-	if _, err := tasks.EnqueueContext(ctx, s.wake); err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+	var headers map[string]string
+	if c.cfg.Headers != nil {
+		headers = c.cfg.Headers(ctx, s.Result.ID)
+	}
+	if _, err := tasks.EnqueueContext(ctx, s.wake(headers)); err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		c.cfg.Logger.WarnContext(ctx, "no wake-up was written for an accepted job; the sweeper will find it", "job", s.Result.ID, "error", err)
 	}
 }

@@ -103,6 +103,9 @@ func TestRealRedisRestarts(t *testing.T) {
 	if after := s.rdb.HGet(ctx, incarnationKey(shardOf("waits")), "now").Val(); after == before || len(after) != 24 {
 		t.Fatalf("%q after %q", after, before)
 	}
+	if survey, err := l.Survey(ctx, 10); err != nil || survey.Restarted.IsZero() {
+		t.Fatalf("the restart does not show: %+v, %v", survey, err)
+	}
 	began := time.Now()
 	for a.Word != "resend" {
 		if a, err = l.Absent(ctx, "waits", time.Time{}, 50*time.Millisecond); err != nil {

@@ -1,6 +1,7 @@
 package enqueue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -14,11 +15,21 @@ type Survey struct {
 	Open          int64         // jobs that are not final and wait for nobody's decision
 	Looked        int64         // how many of them States and OldestUnknown are about
 	States        map[State]int // of those looked at
+	Places        map[Place]int // of those looked at
+	OldestQueued  *Standing     // since it could have been sent; nil where there is none
 	OldestUnknown *Standing     // since its last send; nil where there is none
 	Overdue       int64         // jobs that the sweeper should have looked at
 	OldestOverdue *Standing
 	Reviews       int64 // jobs that wait for a person
 	OldestReview  *Standing
+	Restarted     time.Time // when Redis was last found to be another process, or to have forgotten; zero for never
+}
+
+// Place is where an open job stands.
+type Place struct {
+	State  State  `json:"state"`
+	Reason Reason `json:"reason"` // of a queued one; empty where it waits for nothing but its turn
+	Queue  string `json:"queue"`  // of its next wake-up
 }
 
 // Standing is a job and since when it stands so.
@@ -37,16 +48,18 @@ func (l *Ledger) Survey(ctx context.Context, limit int64) (*Survey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger: ask Redis for the time: %w", err)
 	}
-	s := &Survey{States: map[State]int{}}
+	s := &Survey{States: map[State]int{}, Places: map[Place]int{}}
 	pipe := l.rdb.Pipeline()
 	var open, overdue, reviews [shards]*redis.IntCmd
 	var due, review [shards]*redis.ZSliceCmd
+	var incarnation [shards]*redis.SliceCmd
 	for shard := range shards {
 		open[shard] = pipe.ZCard(ctx, dueKey(shard))
 		overdue[shard] = pipe.ZCount(ctx, dueKey(shard), "-inf", strconv.FormatInt(clock.UnixMilli(), 10))
 		due[shard] = pipe.ZRangeWithScores(ctx, dueKey(shard), 0, 0)
 		reviews[shard] = pipe.ZCard(ctx, reviewKey(shard))
 		review[shard] = pipe.ZRangeWithScores(ctx, reviewKey(shard), 0, 0)
+		incarnation[shard] = pipe.HMGet(ctx, incarnationKey(shard), "seen", "first")
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("ledger: survey: %w", err)
@@ -59,6 +72,7 @@ func (l *Ledger) Survey(ctx context.Context, limit int64) (*Survey, error) {
 			s.OldestOverdue = older(s.OldestOverdue, due[shard].Val())
 		}
 		s.OldestReview = older(s.OldestReview, review[shard].Val())
+		s.Restarted = restarted(s.Restarted, incarnation[shard].Val())
 	}
 	for shard := range shards {
 		for from := int64(0); from < open[shard].Val() && s.Looked < limit; from += surveyPage {
@@ -68,6 +82,19 @@ func (l *Ledger) Survey(ctx context.Context, limit int64) (*Survey, error) {
 		}
 	}
 	return s, nil
+}
+
+// restarted is the later of before and the time at which a shard saw another Redis.
+func restarted(before time.Time, seen []any) time.Time {
+	if len(seen) != 2 || seen[1] != "0" {
+		return before
+	}
+	text, _ := seen[0].(string)
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if at := time.UnixMilli(ms).UTC(); err == nil && at.After(before) {
+		return at
+	}
+	return before
 }
 
 func older(before *Standing, first []redis.Z) *Standing {
@@ -97,28 +124,54 @@ func (l *Ledger) surveyStates(ctx context.Context, s *Survey, shard int, from in
 	pipe := l.rdb.Pipeline()
 	replies := make([]*redis.SliceCmd, len(ids))
 	for i, id := range ids {
-		replies[i] = pipe.HMGet(ctx, jobKey(id), fieldState, fieldSentAt, fieldCreatedAt)
+		replies[i] = pipe.HMGet(ctx, jobKey(id), fieldState, fieldSentAt, fieldCreatedAt, fieldReason, fieldVersion, fieldCampaign, fieldNotBefore)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("ledger: survey: %w", err)
 	}
 	for i, reply := range replies {
-		state, _ := reply.Val()[0].(string)
+		values := make([]string, len(reply.Val()))
+		for k, value := range reply.Val() {
+			values[k], _ = value.(string)
+		}
+		state := values[0]
 		if state == "" {
 			continue // it has ended meanwhile, or the sweeper will see to it
 		}
 		s.Looked++
 		s.States[State(state)]++
-		if State(state) != Unknown {
-			continue
-		}
-		since, sent := reply.Val()[1].(string)
-		if !sent { // a restarted Redis may have forgotten the send
-			since, _ = reply.Val()[2].(string)
-		}
-		if ms, err := strconv.ParseInt(since, 10, 64); err == nil {
-			s.OldestUnknown = earlier(s.OldestUnknown, ids[i], time.UnixMilli(ms).UTC())
+		s.Places[standingPlace(values)]++
+		switch State(state) {
+		case Unknown: // a restarted Redis may have forgotten the send
+			s.OldestUnknown = sinceMilli(s.OldestUnknown, ids[i], cmp.Or(values[1], values[2]))
+		case Queued:
+			s.OldestQueued = sinceMilli(s.OldestQueued, ids[i], cmp.Or(values[6], values[2]))
+		default:
 		}
 	}
 	return nil
+}
+
+// standingPlace reads the fields that surveyStates asks for.
+func standingPlace(values []string) Place {
+	p := Place{State: State(values[0]), Queue: QueueFollowups}
+	if p.State == Queued {
+		p.Reason = Reason(values[3])
+	}
+	switch {
+	case p.State != Queued || values[4] != "1":
+	case values[5] != "":
+		p.Queue = QueueCampaigns
+	default:
+		p.Queue = QueueTopUps
+	}
+	return p
+}
+
+func sinceMilli(before *Standing, id, text string) *Standing {
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return before
+	}
+	return earlier(before, id, time.UnixMilli(ms).UTC())
 }

@@ -41,6 +41,15 @@ func TestSurvey(t *testing.T) {
 		if s.Open != 7 || s.Looked != 7 || s.States[Unknown] != 2 || s.States[Queued] != 5 || s.Overdue != 0 || s.Reviews != 1 {
 			t.Errorf("%+v", s)
 		}
+		if s.Places[Place{State: Unknown, Queue: QueueFollowups}] != 2 || s.Places[Place{State: Queued, Queue: QueueTopUps}] != 5 || len(s.Places) != 2 {
+			t.Errorf("places: %+v", s.Places)
+		}
+		if s.OldestQueued == nil || s.OldestQueued.ID[:6] != "waits-" {
+			t.Errorf("oldest queued: %+v", s.OldestQueued)
+		}
+		if !s.Restarted.IsZero() {
+			t.Errorf("restarted at %v", s.Restarted)
+		}
 		if s.OldestUnknown == nil || s.OldestUnknown.ID != "lost" || s.OldestUnknown.Since.UnixMilli() != sent.UnixMilli() {
 			t.Errorf("oldest unknown: %+v, want lost at %v", s.OldestUnknown, sent)
 		}
@@ -51,8 +60,25 @@ func TestSurvey(t *testing.T) {
 		if s := survey(); s.Overdue != 7 || s.OldestOverdue == nil || !s.OldestOverdue.Since.Equal(sent.Add(16*time.Second)) {
 			t.Errorf("a minute later: %+v %+v", s, s.OldestOverdue)
 		}
+		campaign := job("of-campaign")
+		campaign.Campaign = "may"
+		if _, err := w.c.TopUp(w.Context(), campaign); err != nil {
+			t.Fatal(err)
+		}
+		w.submit("put-off")
+		r, err := w.l.Load(w.Context(), "put-off")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.l.Wait(w.Context(), r, Paused, time.Minute, true); err != nil {
+			t.Fatal(err)
+		}
+		s = survey()
+		if s.Places[Place{Queued, "", QueueCampaigns}] != 1 || s.Places[Place{Queued, Paused, QueueFollowups}] != 1 {
+			t.Errorf("places: %+v", s.Places)
+		}
 		few, err := w.l.Survey(w.Context(), 1)
-		if err != nil || few.Looked == 0 || few.Looked >= 7 || few.Open != 7 {
+		if err != nil || few.Looked == 0 || few.Looked >= 9 || few.Open != 9 {
 			t.Errorf("%+v %v", few, err)
 		}
 	})

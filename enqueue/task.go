@@ -71,11 +71,16 @@ func TaskID(id string, version int64) string {
 // Times go up to the next full second: asynq rounds down, and a wake-up that
 // comes too early has come for nothing.
 func NewTask(queue, taskID, id string, version int64, at time.Time) *asynq.Task {
+	return NewTaskWithHeaders(queue, taskID, id, version, at, nil)
+}
+
+// NewTaskWithHeaders is [NewTask] with what goes along for a trace.
+func NewTaskWithHeaders(queue, taskID, id string, version int64, at time.Time, headers map[string]string) *asynq.Task {
 	options := []asynq.Option{
 		asynq.Queue(queue), asynq.TaskID(taskID), asynq.Timeout(TaskTimeout), asynq.Retention(taskRetention), asynq.MaxRetry(taskRetries),
 	}
 	if !at.IsZero() {
 		options = append(options, asynq.ProcessAt(at.Add(time.Second-time.Nanosecond).Truncate(time.Second)))
 	}
-	return asynq.NewTask(TaskType, EncodeTask(id, version), options...)
+	return asynq.NewTaskWithHeaders(TaskType, EncodeTask(id, version), headers, options...)
 }

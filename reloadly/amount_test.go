@@ -82,7 +82,8 @@ func FuzzAnswers(f *testing.F) {
 		f.Add(seed, 200)
 		f.Add(seed, 400)
 	}
-	c := &Client{cfg: Config{Now: time.Now, ClientSecret: testSecret}}
+	c := &Client{cfg: Config{Now: time.Now}}
+	c.mask(testSecret)
 	f.Fuzz(func(t *testing.T, body string, status int) {
 		e := classifyOrTake(c, status, body)
 		var tx Transaction

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,8 @@ type Client struct {
 	http      *http.Client
 	access    *tokenSource
 	retry     retrier
+	current   atomic.Pointer[credentials]
+	masked    atomic.Pointer[[]string]
 }
 
 // New checks the configuration and makes a Client. It connects to nothing; see [Client.Ready]. An error
@@ -34,6 +37,8 @@ func New(cfg Config) (*Client, error) {
 		// A redirect of a POST would be a second request, or a GET whose 200 looks like success.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+	c.current.Store(&credentials{cfg.ClientID, cfg.ClientSecret, cfg.TokenCache})
+	c.mask(cfg.ClientSecret)
 	c.access = newTokenSource(c)
 	return c, nil
 }

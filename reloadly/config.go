@@ -94,6 +94,11 @@ type Observation struct {
 	Duration time.Duration
 	// TokenRefresh is true for a call that asked for new access.
 	TokenRefresh bool
+	// Pays is true for the POST of a top-up.
+	Pays bool
+	// Unrecognised is true for a top-up that was answered with a code that is in no table,
+	// so that a person has to say what it means.
+	Unrecognised bool
 }
 
 // String names the environment and nothing secret, so that a Config can be printed by mistake.

@@ -59,9 +59,19 @@ func (c *Client) exchange(ctx context.Context, cl call, bearer string) *Error {
 	if c.cfg.Observe != nil {
 		c.cfg.Observe(Observation{
 			Op: cl.op, Outcome: outcome, Status: ans.status, Duration: took, TokenRefresh: cl.op == opToken,
+			Pays: cl.pays, Unrecognised: cl.pays && e.unrecognised(),
 		})
 	}
 	return e
+}
+
+// unrecognised reports whether an answer came with a code that nothing is known of.
+func (e *Error) unrecognised() bool {
+	if e == nil || e.HTTPStatus < 400 || e.Outcome == Refused && e.Advice != AskPerson {
+		return false
+	}
+	_, known := advices[e.Code]
+	return !known && (e.Code != "" || e.Outcome == Refused)
 }
 
 // roundTrip returns an answer of any status, or the *Error of a transport that gave none.
@@ -128,9 +138,9 @@ func (c *Client) noAnswer(ctx context.Context, cl call, err error, connected boo
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
-	e := &Error{Op: cl.op, Outcome: Unknown, Code: CodeNoAnswer, Err: cleanError(err, c.cfg.ClientSecret, bearer)}
+	e := &Error{Op: cl.op, Outcome: Unknown, Code: CodeNoAnswer, Err: cleanError(err, c.secrets(bearer)...)}
 	if cause := context.Cause(ctx); cause != nil {
-		e.Err = fmt.Errorf("%w: %w", ctx.Err(), cleanError(cause, c.cfg.ClientSecret))
+		e.Err = fmt.Errorf("%w: %w", ctx.Err(), cleanError(cause, c.secrets()...))
 	}
 	heldBack := guarding != nil && guarding.refuse()
 	if connected && !heldBack {
@@ -217,7 +227,7 @@ func (c *Client) bearer(ctx context.Context, cl call) (string, *Error) {
 
 // judge turns an answer into nil or an *Error.
 func (c *Client) judge(cl call, ans answer, bearer string) *Error {
-	e := classify(ans, c.cfg.Now(), c.cfg.ClientSecret, bearer)
+	e := classify(ans, c.cfg.Now(), c.secrets(bearer)...)
 	if e == nil {
 		err := ans.err
 		if err == nil {
@@ -231,9 +241,9 @@ func (c *Client) judge(cl call, ans answer, bearer string) *Error {
 			e.Code, e.TransactionID = CodeAnswerMismatch, wrong.transactionID
 		}
 		if body, ok := parseProblem(ans.body); ok { // says what the 2xx was instead
-			e.Message = clean(body.message, c.cfg.ClientSecret, bearer)
+			e.Message = clean(body.message, c.secrets(bearer)...)
 		}
-		e.Err = cleanError(err, c.cfg.ClientSecret, bearer)
+		e.Err = cleanError(err, c.secrets(bearer)...)
 	}
 	e.Op = cl.op
 	if e.Outcome == Unknown && !cl.pays {

@@ -35,8 +35,8 @@ func (c *Client) Status(ctx context.Context, transactionID int64) (*StatusReport
 		return nil, err
 	}
 	report.Date = date
-	report.Code = clean(report.Code, c.cfg.ClientSecret)
-	report.Message = clean(report.Message, c.cfg.ClientSecret)
+	report.Code = clean(report.Code, c.secrets()...)
+	report.Message = clean(report.Message, c.secrets()...)
 	return report, nil
 }
 

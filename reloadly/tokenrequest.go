@@ -20,7 +20,7 @@ const (
 )
 
 // requestToken asks the provider for a token, in JSON: a form, as x/oauth2 sends it, is refused [doc].
-func (c *Client) requestToken(ctx context.Context) (*Token, *Error) {
+func (c *Client) requestToken(ctx context.Context, with *credentials) (*Token, *Error) {
 	var t *Token
 	cl := call{
 		op: opToken, method: http.MethodPost, url: c.cfg.AuthURL, accept: "application/json",
@@ -30,7 +30,7 @@ func (c *Client) requestToken(ctx context.Context) (*Token, *Error) {
 			ClientSecret string `json:"client_secret"`
 			GrantType    string `json:"grant_type"`
 			Audience     string `json:"audience"`
-		}{c.cfg.ClientID, c.cfg.ClientSecret, "client_credentials", c.cfg.Audience}),
+		}{with.id, with.secret, "client_credentials", c.cfg.Audience}),
 	}
 	e := c.retry.do(ctx, opToken, func(ctx context.Context) *Error {
 		// From before the request: the life then ends early rather than late.

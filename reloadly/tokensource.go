@@ -141,26 +141,27 @@ func (s *tokenSource) fly(old *Token) (any, error) {
 // renew finds a newer token than the one in memory: another process may have stored it, or may be
 // getting it right now, or it is for us to get.
 func (s *tokenSource) renew(ctx context.Context) (*Token, *Error) {
-	if s.c.cfg.TokenCache == nil {
+	cache := s.cache()
+	if cache == nil {
 		return s.fetch(ctx)
 	}
 	deadline := time.Now().Add(lockFor)
 	for time.Now().Before(deadline) {
-		t, ok := s.cached(ctx)
+		t, ok := s.cached(ctx, cache)
 		if t != nil {
 			return s.keep(t), nil
 		}
 		if !ok {
 			break // the cache is away
 		}
-		unlock, held, err := s.lock(ctx)
+		unlock, held, err := s.lock(ctx, cache)
 		if err != nil {
 			break
 		}
 		if held {
 			defer s.unlock(unlock)
 			// The one before us may have stored it between our look and our lock.
-			if t, _ := s.cached(ctx); t != nil {
+			if t, _ := s.cached(ctx, cache); t != nil {
 				return s.keep(t), nil
 			}
 			break
@@ -175,10 +176,10 @@ func (s *tokenSource) renew(ctx context.Context) (*Token, *Error) {
 }
 
 // cached returns the cache's token if it is usable and better than ours; ok is false when the cache is away.
-func (s *tokenSource) cached(ctx context.Context) (t *Token, ok bool) {
+func (s *tokenSource) cached(ctx context.Context, cache TokenCache) (t *Token, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
 	defer cancel()
-	t, err := s.c.cfg.TokenCache.Get(ctx)
+	t, err := cache.Get(ctx)
 	if err != nil {
 		s.c.cfg.Logger.DebugContext(ctx, "reloadly access cache is away", "error", err)
 		return nil, false
@@ -195,10 +196,10 @@ func (s *tokenSource) cached(ctx context.Context) (t *Token, ok bool) {
 	return t, true
 }
 
-func (s *tokenSource) lock(ctx context.Context) (func(context.Context), bool, error) {
+func (s *tokenSource) lock(ctx context.Context, cache TokenCache) (func(context.Context), bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
 	defer cancel()
-	return s.c.cfg.TokenCache.Lock(ctx, lockFor)
+	return cache.Lock(ctx, lockFor)
 }
 
 func (s *tokenSource) unlock(unlock func(context.Context)) {
@@ -210,19 +211,27 @@ func (s *tokenSource) unlock(unlock func(context.Context)) {
 
 // fetch asks the provider, in memory first and then for the fleet.
 func (s *tokenSource) fetch(ctx context.Context) (*Token, *Error) {
-	t, e := s.c.requestToken(ctx)
+	t, e := s.c.requestToken(ctx, s.c.current.Load())
 	if e != nil {
 		return nil, e
 	}
 	s.keep(t)
-	if cache := s.c.cfg.TokenCache; cache != nil {
+	s.share(ctx, t)
+	return t, nil
+}
+
+// cache is where the access of the current credentials is shared.
+func (s *tokenSource) cache() TokenCache { return s.c.current.Load().cache }
+
+// share offers a token to the other processes.
+func (s *tokenSource) share(ctx context.Context, t *Token) {
+	if cache := s.cache(); cache != nil {
 		ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
 		defer cancel()
 		if err := cache.Set(ctx, *t); err != nil {
 			s.c.cfg.Logger.DebugContext(ctx, "reloadly access not shared", "error", err)
 		}
 	}
-	return t, nil
 }
 
 // keep makes t the token of this process. The jitter keeps a fleet from renewing at one instant.
@@ -243,7 +252,7 @@ func (s *tokenSource) drop(ctx context.Context, value string) {
 		s.current = nil
 	}
 	s.mu.Unlock()
-	if cache := s.c.cfg.TokenCache; cache != nil {
+	if cache := s.cache(); cache != nil {
 		// A cancelled call has still learnt that this token is dead.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
 		defer cancel()

@@ -63,6 +63,14 @@ type Config struct {
 	Logger *slog.Logger
 	// OnTransition is told of each job after a change. Defaults to nil.
 	OnTransition func(enqueue.Result)
+	// OnChange is told what was done to a job, and costs nothing of Redis; it must not
+	// wait. Defaults to nil.
+	OnChange func(Change)
+	// OnArchived is told of each archived task that the sweeper found: nothing of ours
+	// is meant to be archived. Defaults to nil.
+	OnArchived func()
+	// Tracer follows jobs. Defaults to nil: nothing is traced.
+	Tracer Tracer
 }
 
 // gatePatience is how long a job waits at each limit of the gate before it goes

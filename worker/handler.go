@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -25,12 +24,14 @@ func (c comeBack) Error() string { return fmt.Sprintf("not yet: again in %v", c.
 // ProcessTask is one wake-up of a job: it asks the ledger what may be done, and
 // does that. It returns nil whenever the ledger took note of what happened; an
 // error is a fault of the infrastructure, or a [comeBack].
-func (w *Worker) ProcessTask(ctx context.Context, task *asynq.Task) error {
+func (w *Worker) ProcessTask(ctx context.Context, task *asynq.Task) (err error) {
 	id, version, err := enqueue.DecodeTask(task.Payload())
 	if err != nil {
 		w.log.ErrorContext(ctx, "a task is not ours", "queue", queueName(ctx), "error", err)
 		return fmt.Errorf("decode the task: %w: %w", err, asynq.SkipRetry)
 	}
+	ctx, done := w.takeUp(ctx, task, id)
+	defer func() { done(err) }()
 	r, err := w.ledger.Load(ctx, id)
 	switch {
 	case errors.Is(err, enqueue.ErrExpired):
@@ -42,6 +43,8 @@ func (w *Worker) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	case err != nil:
 		return err
 	}
+	s := stepOf(ctx)
+	s.state, s.sends = r.State, r.Sends
 	switch r.State {
 	case enqueue.Queued:
 		return w.attempt(ctx, r, version)
@@ -62,8 +65,7 @@ func (w *Worker) attempt(ctx context.Context, r *enqueue.Record, version int64) 
 		return err
 	}
 	if wait != nil {
-		answer, err := w.ledger.Wait(ctx, r, wait.Reason, wait.Delay, wait.Held)
-		return w.follow(ctx, r.TopUp.ID, answer, err)
+		return w.wait(ctx, r, *wait)
 	}
 	sent := false
 	defer func() { ticket.Done(context.WithoutCancel(ctx), sent) }() // the slot is given back whatever becomes of ctx
@@ -88,8 +90,7 @@ func (w *Worker) attempt(ctx context.Context, r *enqueue.Record, version int64) 
 	}
 	defer leave()
 	if wait := ticket.Held(); wait != nil { // a hold may have come while the job waited for its turn
-		answer, err := w.ledger.Wait(ctx, r, wait.Reason, wait.Delay, wait.Held)
-		return w.follow(ctx, r.TopUp.ID, answer, err)
+		return w.wait(ctx, r, *wait)
 	}
 
 	claim, asked := enqueue.NewClaim(), time.Now()
@@ -107,6 +108,8 @@ func (w *Worker) attempt(ctx context.Context, r *enqueue.Record, version int64) 
 	// From here on nothing of asynq's may stop the way of the answer into the ledger.
 	ctx = context.WithoutCancel(ctx)
 	r.Sends++
+	stepOf(ctx).sends = r.Sends
+	w.note(ctx, r.TopUp.ID, answer)
 	if over || refusal != nil {
 		o := enqueue.Outcome{Kind: enqueue.KindFailed, Code: enqueue.CodeNumberLimit}
 		if refusal != nil {
@@ -161,7 +164,10 @@ func (w *Worker) post(ctx context.Context, r *enqueue.Record, operatorID int64, 
 	if w.cfg.Async {
 		call = w.client.TopUpAsync
 	}
-	return call(ctx, request(r, operatorID), reloadly.FirstByteBy(asked.Add(limits.SendWindow)))
+	ctx, end := w.posting(ctx, r)
+	t, err := call(ctx, request(r, operatorID), reloadly.FirstByteBy(asked.Add(limits.SendWindow)))
+	end(err)
+	return t, err
 }
 
 // early leaves a wake-up that came too soon to the later one, if there is one.
@@ -193,7 +199,13 @@ func (w *Worker) notReady(ctx context.Context, r *enqueue.Record, cause error) e
 		}
 	}
 	w.log.WarnContext(ctx, "not ready to send", "job", r.TopUp.ID, "reason", reason, "error", cause)
-	answer, err := w.ledger.Wait(ctx, r, reason, delay, held)
+	return w.wait(ctx, r, Wait{Reason: reason, Delay: delay, Held: held})
+}
+
+// wait puts a queued job off.
+func (w *Worker) wait(ctx context.Context, r *enqueue.Record, wait Wait) error {
+	stepOf(ctx).reason = wait.Reason
+	answer, err := w.ledger.Wait(ctx, r, wait.Reason, wait.Delay, wait.Held)
 	return w.follow(ctx, r.TopUp.ID, answer, err)
 }
 
@@ -273,6 +285,8 @@ func (w *Worker) book(ctx context.Context, r *enqueue.Record, o enqueue.Outcome)
 		w.log.ErrorContext(ctx, "outcome unsaved; it will be looked up", args...)
 		return err
 	}
+	s := stepOf(ctx)
+	s.reason, s.transaction = o.Reason, o.Transaction
 	w.alarm(ctx, id, answer, o)
 	if answer.State == enqueue.Failed && o.Kind == enqueue.KindFailed && o.Transaction == nil {
 		w.freePlace(ctx, r)
@@ -330,24 +344,9 @@ func (w *Worker) follow(ctx context.Context, id string, answer enqueue.Answer, e
 	if answer.State.Settled() || answer.NextAt.IsZero() || answer.Word == enqueue.AnswerStale {
 		return nil
 	}
-	task := enqueue.NewTask(enqueue.QueueFollowups, enqueue.TaskID(id, answer.Version), id, answer.Version, answer.NextAt)
+	task := enqueue.NewTaskWithHeaders(enqueue.QueueFollowups, enqueue.TaskID(id, answer.Version), id, answer.Version, answer.NextAt, w.headers(ctx))
 	if _, err := w.queue.EnqueueContext(ctx, task); err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		w.log.WarnContext(ctx, "the next wake-up is left to the sweeper", "job", id, "error", err)
 	}
 	return nil
-}
-
-// told logs a change of state and shows it to who wants to see it.
-func (w *Worker) told(ctx context.Context, id string, answer enqueue.Answer) {
-	attrs := []slog.Attr{slog.String("job", id), slog.String("state", string(answer.State)), slog.String("why", answer.Word)}
-	if !answer.NextAt.IsZero() {
-		attrs = append(attrs, slog.Time("next", answer.NextAt))
-	}
-	w.log.LogAttrs(ctx, slog.LevelInfo, "job", attrs...)
-	if w.cfg.OnTransition == nil {
-		return
-	}
-	if r, err := w.ledger.Load(ctx, id); err == nil {
-		w.cfg.OnTransition(r.Result())
-	}
 }

@@ -38,6 +38,8 @@ type SweeperConfig struct {
 	Recheck time.Duration
 	// Logger gets a line for each lost wake-up. Defaults to none.
 	Logger *slog.Logger
+	// OnArchived is told of each archived task. Defaults to nil.
+	OnArchived func()
 }
 
 // Sweeper finds jobs whose wake-up is late and sees to it that there is one: asynq
@@ -215,6 +217,9 @@ func (s *Sweeper) see(ctx context.Context, id string) (woken bool, err error) {
 	if state != taskMissing {
 		if state == "archived" {
 			s.archived.Add(1)
+			if s.cfg.OnArchived != nil {
+				s.cfg.OnArchived()
+			}
 			s.log.ErrorContext(ctx, "a task was archived; it is deleted and its job woken up", "job", id, "queue", queue, "task", taskID)
 			if err := s.inspector.DeleteTask(queue, taskID); err != nil {
 				s.log.WarnContext(ctx, "the archived task could not be deleted", "queue", queue, "task", taskID, "error", err)

@@ -68,7 +68,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer closeTasks()
 	inspector := asynq.NewInspectorFromRedisClient(w.cfg.Redis)
 	sweeper := NewSweeper(w.cfg.Redis, w.ledger, inspector, w.queue, SweeperConfig{
-		Interval: w.cfg.scaled(30 * time.Second), Recheck: w.cfg.scaled(5 * time.Minute), Logger: w.log,
+		Interval: w.cfg.scaled(30 * time.Second), Recheck: w.cfg.scaled(5 * time.Minute), Logger: w.log, OnArchived: w.cfg.OnArchived,
 	})
 	jobs := enqueue.NewClient(w.cfg.Redis, enqueue.ClientConfig{Ledger: w.cfg.Ledger, Logger: w.log})
 	defer func() { _ = jobs.Close() }() // it waits for nothing

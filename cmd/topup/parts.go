@@ -17,7 +17,7 @@ const defaultPost = 90 * time.Second
 
 // newReloadly is the client of the settings' account, with its token shared in Redis
 // unless o is nil.
-func newReloadly(s Settings, o *opened, log *slog.Logger) (*reloadly.Client, error) {
+func newReloadly(s Settings, o *opened, log *slog.Logger, watchers ...func(*reloadly.Config)) (*reloadly.Client, error) {
 	if s.ClientID == "" || s.ClientSecret == "" {
 		return nil, usage(errors.New("RELOADLY_CLIENT_ID and RELOADLY_CLIENT_SECRET are needed (or their _FILE variants)"))
 	}
@@ -26,12 +26,16 @@ func newReloadly(s Settings, o *opened, log *slog.Logger) (*reloadly.Client, err
 	if o != nil {
 		tokens = reloadly.NewRedisTokenCache(o.rdb, env, s.ClientID, s.ClientSecret)
 	}
-	c, err := reloadly.New(reloadly.Config{
+	cfg := reloadly.Config{
 		Environment: env, ClientID: s.ClientID, ClientSecret: s.ClientSecret,
 		AuthURL: s.AuthURL, APIURL: s.APIURL, InFlight: s.InFlight, Logger: log,
 		PostTimeout: time.Duration(float64(defaultPost) * s.TimeScale),
 		TokenCache:  tokens,
-	})
+	}
+	for _, watch := range watchers {
+		watch(&cfg)
+	}
+	c, err := reloadly.New(cfg)
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -39,16 +43,20 @@ func newReloadly(s Settings, o *opened, log *slog.Logger) (*reloadly.Client, err
 }
 
 // newWorker is the worker of the settings.
-func newWorker(s Settings, o *opened, client *reloadly.Client, log *slog.Logger, seen func(enqueue.Result)) (*worker.Worker, error) {
+func newWorker(s Settings, o *opened, client *reloadly.Client, log *slog.Logger, seen func(enqueue.Result), watchers ...func(*worker.Config)) (*worker.Worker, error) {
 	key, err := s.numberKey()
 	if err != nil {
 		return nil, err
 	}
-	w, err := worker.New(worker.Config{
+	cfg := worker.Config{
 		Redis: o.rdb, Reloadly: client, Ledger: s.ledger(o.epoch), InFlight: s.InFlight, Servers: s.Servers, Async: s.Async,
 		PerSecond: s.PerSecond, FleetInFlight: s.FleetInFlight, MaxPerNumberPerDay: s.MaxPerNumber, Spacing: s.Spacing, Scale: s.TimeScale,
 		NumberKey: key, Name: s.Name, Logger: log, OnTransition: seen,
-	})
+	}
+	for _, watch := range watchers {
+		watch(&cfg)
+	}
+	w, err := worker.New(cfg)
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -131,9 +139,15 @@ func (a *app) connect(ctx context.Context) (*enqueue.Client, *opened, func(), er
 		o.close()
 		return nil, nil, nil, err
 	}
-	c := enqueue.NewClient(o.rdb, enqueue.ClientConfig{Ledger: a.settings.ledger(o.epoch), Logger: log})
+	traced, err := newTracing(ctx, log)
+	if err != nil {
+		o.close()
+		return nil, nil, nil, err
+	}
+	c := enqueue.NewClient(o.rdb, enqueue.ClientConfig{Ledger: a.settings.ledger(o.epoch), Logger: log, Headers: traced.enqueueing()})
 	return c, o, func() {
 		_ = c.Close() // nothing is left to lose
+		traced.close()
 		o.close()
 	}, nil
 }

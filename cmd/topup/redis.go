@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
@@ -18,7 +19,9 @@ type opened struct {
 	rdb   redis.UniversalClient
 	url   string // for other processes; holds no password
 	epoch string // see [enqueue.LedgerConfig.Epoch]
-	close func()
+	// password is what new connections show; nil where it cannot change while the process runs.
+	password *atomic.Pointer[string]
+	close    func()
 }
 
 // openRedis opens the Redis of the settings. memory:// is an address like the
@@ -41,8 +44,9 @@ func openRedis(ctx context.Context, s Settings) (*opened, error) {
 		stop()
 		return nil, err
 	}
+	password := target.follow(s)
 	rdb := target.client()
-	o := &opened{rdb: rdb, url: target.String(), close: func() {
+	o := &opened{rdb: rdb, url: target.String(), password: password, close: func() {
 		_ = rdb.Close() // nothing is left to lose
 		stop()
 	}}
@@ -57,6 +61,18 @@ func openRedis(ctx context.Context, s Settings) (*opened, error) {
 	}
 	o.epoch = epochOf(nodes)
 	return o, nil
+}
+
+// follow lets connections show the password that counts when they are made, where it
+// stands in a file. Those that are there already need none.
+func (a *redisAddress) follow(s Settings) *atomic.Pointer[string] {
+	if s.RedisPassFile == "" {
+		return nil
+	}
+	current, user := new(atomic.Pointer[string]), a.options.Username
+	current.Store(&s.RedisPassword)
+	a.options.CredentialsProviderContext = func(context.Context) (string, string, error) { return user, *current.Load(), nil }
+	return current
 }
 
 // redisAddress reads the URL and completes it by what the other settings say.

@@ -23,19 +23,28 @@ func (a *app) serveCommand() *cobra.Command {
 				return err
 			}
 			defer closeClient()
-			log := newLogger(a.err, a.settings.LogLevel)
+			ctx, log := c.Context(), newLogger(a.err, a.settings.LogLevel)
+			seen, err := newWatch(ctx, a.settings, o, nil, log)
+			if err != nil {
+				return err
+			}
+			defer seen.close()
 			server, err := httpapi.New(httpapi.Config{
 				Redis: o.rdb, Client: client, WebhookSecret: a.settings.WebhookSecret, Logger: log,
 			})
 			if err != nil {
 				return err
 			}
-			listener, err := (&net.ListenConfig{}).Listen(c.Context(), "tcp", a.settings.Listen)
+			listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.settings.Listen)
 			if err != nil {
 				return usage(fmt.Errorf("listen on %s: %w", a.settings.Listen, err))
 			}
+			if err := seen.start(ctx, nil); err != nil {
+				return err
+			}
+			defer rereadOnHangup(ctx, a.settings, o, nil, log)()
 			log.Info("serving", "address", listener.Addr().String(), "redis", o.url, "webhook", a.settings.WebhookSecret != "")
-			return server.Serve(c.Context(), listener)
+			return server.Serve(ctx, listener)
 		},
 	}
 }

@@ -51,6 +51,7 @@ type Settings struct {
 	Name             string        `env:"TOPUP_NAME" envDefault:"worker" help:"Signs the log of each job; at most 12 characters"`
 	AcceptUnsafe     bool          `env:"TOPUP_ACCEPT_UNSAFE_REDIS" envDefault:"false" help:"Go live on a Redis that can forget what was sent"`
 	LogLevel         string        `env:"TOPUP_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+	MetricsListen    string        `env:"TOPUP_METRICS_LISTEN" help:"Address on which a worker, or serve, shows /metrics to Prometheus, such as 127.0.0.1:9464; empty is not at all"`
 }
 
 // setting is one row of the table.
@@ -190,28 +191,16 @@ func (s *Settings) check(flags *pflag.FlagSet) error {
 	if flags.Changed("redis-url") && holdsPassword(s.RedisURL) {
 		return usage(errors.New("--redis-url: must not hold a password, which everybody on this machine could read (set REDIS_URL or REDIS_PASSWORD_FILE)"))
 	}
-	for _, secret := range []struct {
-		name, file string
-		value      *string
-	}{
-		{"REDIS_PASSWORD", s.RedisPassFile, &s.RedisPassword},
-		{"REDIS_SENTINEL_PASSWORD", s.SentinelPassFile, &s.SentinelPassword},
-		{"RELOADLY_CLIENT_ID", s.ClientIDFile, &s.ClientID},
-		{"RELOADLY_CLIENT_SECRET", s.ClientSecretFile, &s.ClientSecret},
-		{"RELOADLY_WEBHOOK_SECRET", s.WebhookFile, &s.WebhookSecret},
-		{"TOPUP_NUMBER_KEY", s.NumberKeyFile, &s.NumberKey},
-	} {
+	for _, secret := range s.secretFiles() {
 		if secret.file == "" {
 			continue
 		}
 		if *secret.value != "" {
 			return usage(fmt.Errorf("%s and %s_FILE are both set: keep one", secret.name, secret.name))
 		}
-		text, err := os.ReadFile(secret.file)
-		if err != nil {
-			return &exitError{exitFile, fmt.Errorf("%s_FILE: %w", secret.name, err)}
+		if err := secret.read(); err != nil {
+			return &exitError{exitFile, err}
 		}
-		*secret.value = strings.TrimRight(string(text), "\r\n")
 	}
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -236,6 +225,33 @@ func (s *Settings) check(flags *pflag.FlagSet) error {
 	if len(errs) > 0 {
 		return usage(errors.Join(errs...))
 	}
+	return nil
+}
+
+// secretFile is a secret that can stand in a file.
+type secretFile struct {
+	name, file string
+	value      *string
+}
+
+func (s *Settings) secretFiles() []secretFile {
+	return []secretFile{
+		{"REDIS_PASSWORD", s.RedisPassFile, &s.RedisPassword},
+		{"REDIS_SENTINEL_PASSWORD", s.SentinelPassFile, &s.SentinelPassword},
+		{"RELOADLY_CLIENT_ID", s.ClientIDFile, &s.ClientID},
+		{"RELOADLY_CLIENT_SECRET", s.ClientSecretFile, &s.ClientSecret},
+		{"RELOADLY_WEBHOOK_SECRET", s.WebhookFile, &s.WebhookSecret},
+		{"TOPUP_NUMBER_KEY", s.NumberKeyFile, &s.NumberKey},
+	}
+}
+
+// read takes the secret from its file.
+func (f secretFile) read() error {
+	text, err := os.ReadFile(f.file)
+	if err != nil {
+		return fmt.Errorf("%s_FILE: %w", f.name, err)
+	}
+	*f.value = strings.TrimRight(string(text), "\r\n")
 	return nil
 }
 

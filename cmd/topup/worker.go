@@ -20,15 +20,29 @@ func (a *app) workerCommand() *cobra.Command {
 			if err := checkSafe(ctx, o, a.settings, log); err != nil {
 				return err
 			}
-			client, err := newReloadly(a.settings, o, log)
+			traces, err := newTracing(ctx, log)
+			if err != nil {
+				return err
+			}
+			defer traces.close()
+			seen, err := newWatch(ctx, a.settings, o, traces, log)
+			if err != nil {
+				return err
+			}
+			defer seen.close()
+			client, err := newReloadly(a.settings, o, log, seen.reloadly)
 			if err != nil {
 				return err
 			}
 			defer client.Close()
-			w, err := newWorker(a.settings, o, client, log, nil)
+			w, err := newWorker(a.settings, o, client, log, nil, seen.worker)
 			if err != nil {
 				return err
 			}
+			if err := seen.start(ctx, client); err != nil {
+				return err
+			}
+			defer rereadOnHangup(ctx, a.settings, o, client, log)()
 			if err := client.Ready(ctx); err != nil {
 				return fmt.Errorf("before the first job: %w", err)
 			}
