@@ -200,7 +200,7 @@ func readExisting(t TopUp, fields map[string]string) submitted {
 		// The ledger lost the request and looks the job up. That is no conflict: its
 		// error would ask for a new id, and a new id can be paid twice.
 	case stored != fingerprint(t):
-		return submitted{Answered: Answered{Err: &ConflictError{ID: t.ID, Fields: t.differs(r.TopUp)}}}
+		return submitted{Answered: Answered{Err: &ConflictError{ID: t.ID, Fields: t.Differs(r.TopUp)}}}
 	case r.Version == 1 && r.State == Queued:
 		// Its first wake-up may never have been written.
 		return submitted{Answered{Result: r.Result()}, firstTask(r.TopUp)}

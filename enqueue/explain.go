@@ -76,6 +76,7 @@ var fixes = map[string]string{
 	CodeTransaction:                           "Reloadly accepted it and the operator failed to deliver: it can be sent again by review resend",
 	CodeExpired:                               "it could not be sent before its time was up: submit a new one if it is still wanted",
 	CodeTooManySends:                          "it was refused too often: submit a new one later if it is still wanted",
+	CodeNumberLimit:                           "its number has had as many top-ups today (UTC) as TOPUP_MAX_PER_NUMBER_PER_DAY allows: send it again another day, by review resend",
 	CodeReviewed:                              "a person decided so",
 }
 

@@ -58,7 +58,7 @@ func FuzzTopUp(f *testing.F) {
 			t.Fatalf("%s is valid as %+v", text, valid)
 		}
 		same, err := valid.Validate()
-		if err != nil || fingerprint(same) != fingerprint(valid) || len(same.differs(valid)) > 0 {
+		if err != nil || fingerprint(same) != fingerprint(valid) || len(same.Differs(valid)) > 0 {
 			t.Fatalf("%s: valid once and not twice: %v", text, err)
 		}
 		written, err := json.Marshal(valid)
@@ -66,8 +66,8 @@ func FuzzTopUp(f *testing.F) {
 			t.Fatal(err)
 		}
 		var back TopUp
-		if err := json.Unmarshal(written, &back); err != nil || len(back.differs(valid)) > 0 || back.ID != valid.ID {
-			t.Fatalf("%s was written as %s and read as another job (%v): %v", text, written, back.differs(valid), err)
+		if err := json.Unmarshal(written, &back); err != nil || len(back.Differs(valid)) > 0 || back.ID != valid.ID {
+			t.Fatalf("%s was written as %s and read as another job (%v): %v", text, written, back.Differs(valid), err)
 		}
 		// What the ledger keeps of it is the same job, too.
 		fields := map[string]string{fieldState: string(Queued), fieldVersion: "1"}
@@ -76,7 +76,7 @@ func FuzzTopUp(f *testing.F) {
 			fields[list[i].(string)] = list[i+1].(string) //nolint:forcetypeassert // both are texts
 		}
 		r, err := decodeRecord(valid.ID, fields)
-		if err != nil || len(r.TopUp.differs(valid)) > 0 || fingerprint(r.TopUp) != fields[fieldFingerprint] {
+		if err != nil || len(r.TopUp.Differs(valid)) > 0 || fingerprint(r.TopUp) != fields[fieldFingerprint] {
 			t.Fatalf("%s is kept as another job: %v", text, err)
 		}
 	})

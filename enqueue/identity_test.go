@@ -70,7 +70,7 @@ func TestFingerprintIsTheContent(t *testing.T) {
 		if rapid.Bool().Draw(t, "another") {
 			b = drawn(t, "b")
 		}
-		same := CanonicalID(a.ID) == CanonicalID(b.ID) && len(a.differs(b)) == 0
+		same := CanonicalID(a.ID) == CanonicalID(b.ID) && len(a.Differs(b)) == 0
 		if (fingerprint(a) == fingerprint(b)) != same {
 			t.Fatalf("%+v and %+v: the same is %v", a, b, same)
 		}

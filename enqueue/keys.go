@@ -39,6 +39,6 @@ func reviewKey(shard int) string { return fmt.Sprintf("topup:{s%02d}:review", sh
 // when in ms (hash: now, seen, first).
 func incarnationKey(shard int) string { return fmt.Sprintf("topup:{s%02d}:incarnation", shard) }
 
-// settledChannel carries the id of each job that became final or needs a person
+// SettledChannel carries the id of each job that became final or needs a person
 // (pub/sub).
-const settledChannel = "topup:settled"
+const SettledChannel = "topup:settled"

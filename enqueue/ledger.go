@@ -201,8 +201,7 @@ func (l *Ledger) Open(ctx context.Context) error {
 
 // call runs a script on one job. extra is carried in the same round trip.
 func (l *Ledger) call(ctx context.Context, script *redis.Script, id string, extra func(redis.Pipeliner), own ...any) (Answer, error) {
-	shard := shardOf(id)
-	keys := []string{jobKey(id), dueKey(shard), incarnationKey(shard), tombKey(id), reviewKey(shard)}
+	keys := l.keys(id)
 	var reply any
 	var err error
 	if extra == nil {
@@ -210,6 +209,17 @@ func (l *Ledger) call(ctx context.Context, script *redis.Script, id string, extr
 	} else {
 		reply, err = l.pipelined(ctx, script, keys, l.arguments(id, own), extra)
 	}
+	return l.read(id, reply, err)
+}
+
+// keys are those of a job that every script on one gets, in the order of prelude.lua.
+func (l *Ledger) keys(id string) []string {
+	shard := shardOf(id)
+	return []string{jobKey(id), dueKey(shard), incarnationKey(shard), tombKey(id), reviewKey(shard)}
+}
+
+// read reads the reply of a script on one job.
+func (l *Ledger) read(id string, reply any, err error) (Answer, error) {
 	if err != nil {
 		return Answer{}, fmt.Errorf("ledger: job %s: %w", id, err)
 	}
@@ -222,7 +232,7 @@ func (l *Ledger) call(ctx context.Context, script *redis.Script, id string, extr
 	next, _ := values[2].(string)
 	state, _ := values[3].(string)
 	token, _ := values[4].(string)
-	l.remember(shard, token)
+	l.remember(shardOf(id), token)
 	answer := Answer{Word: word, State: State(state), Version: version}
 	if ms, err := strconv.ParseInt(next, 10, 64); err == nil && ms > 0 {
 		answer.NextAt = time.UnixMilli(ms).UTC()

@@ -68,6 +68,7 @@ const (
 	CodeForeign         = "FOREIGN"           // its identifier belongs to a transaction with another recipient or amount
 	CodeReviewed        = "REVIEWED"          // a person decided that nothing was paid
 	CodeIdentifierInUse = "IDENTIFIER_IN_USE" // Reloadly says that the identifier is used, and shows no transaction of it
+	CodeNumberLimit     = "NUMBER_LIMIT"      // its number has had as many top-ups today as is allowed
 	CodeTransaction     = "TRANSACTION_ENDED" // the transaction ended as FAILED or REFUNDED
 )
 

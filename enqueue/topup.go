@@ -274,8 +274,8 @@ func validatePhone(field string, p Phone, wrong func(field, problem, fix string)
 	return Phone{CountryCode: country, Number: number}
 }
 
-// differs names the fields in which two valid jobs differ, by their JSON names.
-func (t TopUp) differs(o TopUp) []string {
+// Differs names the fields in which two valid jobs differ, by their JSON names.
+func (t TopUp) Differs(o TopUp) []string {
 	var fields []string
 	add := func(same bool, name string) {
 		if !same {

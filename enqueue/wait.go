@@ -106,7 +106,7 @@ func (w *waiters) watch(id string) (wake <-chan struct{}, leave func(), err erro
 // listen passes messages on. After each (re)subscription everyone looks once, for
 // what was said while nobody listened.
 func (w *waiters) listen(sub *redis.PubSub) {
-	_ = sub.Subscribe(context.Background(), settledChannel) // where it fails, the channel below tries again
+	_ = sub.Subscribe(context.Background(), SettledChannel) // where it fails, the channel below tries again
 	for message := range sub.ChannelWithSubscriptions() {
 		switch m := message.(type) {
 		case *redis.Subscription:

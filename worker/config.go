@@ -40,8 +40,18 @@ type Config struct {
 	FleetInFlight int
 	// Spacing is kept between two jobs to one number. Defaults to 2 min 10 s; negative is off.
 	Spacing time.Duration
-	// NumberKey keys the hash of a phone number in Redis' keys. Required when Spacing is on.
+	// MaxPerNumberPerDay is how many top-ups one number may get on one UTC day, over all
+	// jobs of this Redis. Defaults to 0: no limit.
+	MaxPerNumberPerDay int
+	// NumberKey keys the hash of a phone number in Redis' keys. Required when Spacing or
+	// MaxPerNumberPerDay is on.
 	NumberKey []byte
+	// Feed is the time between two looks at the campaigns; where there is none, five
+	// times that. Defaults to 200 ms.
+	Feed time.Duration
+	// Window is how many rows of campaigns can be in the queue or being sent, at most.
+	// Defaults to 2,000.
+	Window int
 	// Scale multiplies every wait of the worker. Defaults to 1.
 	Scale float64
 	// Name signs the log of each job. Defaults to "worker".
@@ -70,6 +80,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Latency = cmp.Or(c.Latency, 300*time.Millisecond)
 	c.Poll = cmp.Or(c.Poll, 10*time.Millisecond)
 	c.Scale = cmp.Or(c.Scale, 1)
+	c.Feed = cmp.Or(c.Feed, c.scaled(200*time.Millisecond))
 	c.Name = cmp.Or(c.Name, "worker")
 	c.Spacing = cmp.Or(c.Spacing, c.scaled(130*time.Second))
 	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, c.postLimit()+2*gatePatience)
@@ -82,7 +93,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Reloadly == nil {
 		errs = append(errs, errors.New("worker: Reloadly is missing"))
 	}
-	if c.Spacing > 0 && len(c.NumberKey) == 0 {
+	if (c.Spacing > 0 || c.MaxPerNumberPerDay > 0) && len(c.NumberKey) == 0 {
 		errs = append(errs, errors.New("worker: NumberKey is missing (it keeps phone numbers out of Redis' keys)"))
 	}
 	if c.ShutdownTimeout < c.postLimit() {

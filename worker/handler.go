@@ -78,6 +78,10 @@ func (w *Worker) attempt(ctx context.Context, r *enqueue.Record, version int64) 
 			return w.notReady(ctx, r, refusal)
 		}
 	}
+	over, err := w.overLimit(ctx, r)
+	if err != nil {
+		return err
+	}
 	leave, err := w.enter(ctx)
 	if err != nil {
 		return err
@@ -103,8 +107,11 @@ func (w *Worker) attempt(ctx context.Context, r *enqueue.Record, version int64) 
 	// From here on nothing of asynq's may stop the way of the answer into the ledger.
 	ctx = context.WithoutCancel(ctx)
 	r.Sends++
-	if refusal != nil {
-		o := w.verdict(r, nil, refusal)
+	if over || refusal != nil {
+		o := enqueue.Outcome{Kind: enqueue.KindFailed, Code: enqueue.CodeNumberLimit}
+		if refusal != nil {
+			o = w.verdict(r, nil, refusal)
+		}
 		o.Claim, o.GiveBack = claim, true // the POST was not made
 		return w.book(ctx, r, o)
 	}
@@ -267,6 +274,9 @@ func (w *Worker) book(ctx context.Context, r *enqueue.Record, o enqueue.Outcome)
 		return err
 	}
 	w.alarm(ctx, id, answer, o)
+	if answer.State == enqueue.Failed && o.Kind == enqueue.KindFailed && o.Transaction == nil {
+		w.freePlace(ctx, r)
+	}
 	return w.follow(ctx, id, answer, nil)
 }
 

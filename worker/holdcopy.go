@@ -38,6 +38,23 @@ func (h *Holds) Find(r *enqueue.Record) (Hold, bool) {
 	return Hold{}, false
 }
 
+// held reports whether a job of a campaign with this operator may not be sent.
+func (h *Holds) held(campaign string, operator int64) bool {
+	_, held := h.Find(&enqueue.Record{TopUp: enqueue.TopUp{Campaign: campaign, OperatorID: operator}})
+	return held
+}
+
+// campaignHeld reports whether nothing of a campaign may be sent.
+func (h *Holds) campaignHeld(name string) bool { return h.held(name, 0) }
+
+// has reports whether this very scope is on hold.
+func (h *Holds) has(scope string) bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	_, ok := h.now.holds[scope]
+	return ok
+}
+
 // isFailing reports whether an operator is known to have refused last time.
 func (h *Holds) isFailing(scope string) bool {
 	h.mu.RLock()

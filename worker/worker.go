@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"example.com/topup/enqueue"
+	"example.com/topup/enqueue/campaign"
 	"example.com/topup/reloadly"
 )
 
@@ -28,6 +29,7 @@ type Worker struct {
 	queue  *asynq.Client
 	gate   *Gate
 	holds  *Holds
+	limit  campaign.NumberLimit
 	slots  chan struct{}                   // one for each POST under way
 	needed atomic.Pointer[decimal.Decimal] // what the job cost that met an empty balance
 	ending chan struct{}                   // closed when no new POST may begin
@@ -46,6 +48,7 @@ func New(cfg Config) (*Worker, error) {
 		cfg: cfg, log: cfg.Logger, client: cfg.Reloadly, holds: holds,
 		ledger: enqueue.NewLedger(cfg.Redis, cfg.Ledger),
 		queue:  asynq.NewClientFromRedisClient(cfg.Redis),
+		limit:  campaign.NumberLimit{Redis: cfg.Redis, PerDay: cfg.MaxPerNumberPerDay, Key: cfg.NumberKey},
 		slots:  make(chan struct{}, cfg.InFlight),
 		ending: make(chan struct{}),
 		gate: NewGate(cfg.Redis, GateConfig{
@@ -67,8 +70,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	sweeper := NewSweeper(w.cfg.Redis, w.ledger, inspector, w.queue, SweeperConfig{
 		Interval: w.cfg.scaled(30 * time.Second), Recheck: w.cfg.scaled(5 * time.Minute), Logger: w.log,
 	})
-	if err := w.ledger.Open(ctx); err != nil {
-		return fmt.Errorf("worker: %w", err)
+	jobs := enqueue.NewClient(w.cfg.Redis, enqueue.ClientConfig{Ledger: w.cfg.Ledger, Logger: w.log})
+	defer func() { _ = jobs.Close() }() // it waits for nothing
+	feeder := NewFeeder(w.cfg.Redis, jobs, w.queue, w.holds, FeederConfig{
+		Interval: w.cfg.Feed, Recheck: w.cfg.scaled(5 * time.Second), Ahead: w.cfg.scaled(10 * time.Second),
+		Lock: max(time.Second, w.cfg.scaled(10*time.Second)), Window: w.cfg.Window, Logger: w.log,
+	})
+	for _, ledger := range []*enqueue.Ledger{w.ledger, jobs.Ledger()} {
+		if err := ledger.Open(ctx); err != nil {
+			return fmt.Errorf("worker: %w", err)
+		}
 	}
 	if err := w.holds.refresh(ctx); err != nil { // a job must not pass before the holds are known
 		return fmt.Errorf("worker: %w", err)
@@ -77,6 +88,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	group.Go(func() error { return w.holds.Run(background, w.probe) })
 	group.Go(func() error { return sweeper.Run(background) })
 	group.Go(func() error { return w.watchRedis(background) })
+	group.Go(func() error { return feeder.Run(ctx) }) // first to end: another worker's takes over
 
 	var errs []error
 	var started []*asynq.Server

@@ -105,7 +105,7 @@ func (w *world) worker(name string, change func(*worker.Config)) *worker.Worker 
 	w.t.Helper()
 	client := w.provider()
 	cfg := worker.Config{
-		Redis: w.rdb, Reloadly: client, Name: name, Servers: 1, InFlight: 10, Poll: time.Second, // virtual hours of polling are real minutes
+		Redis: w.rdb, Reloadly: client, Name: name, Servers: 1, InFlight: 10, Poll: time.Second, Feed: time.Minute, // virtual hours of polling are real minutes
 		NumberKey: []byte("number key"), Ledger: enqueue.LedgerConfig{Epoch: w.epoch},
 		Logger: slog.New(slog.DiscardHandler),
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/topup/enqueue"
+	"example.com/topup/enqueue/campaign"
 	"example.com/topup/reloadly/sandbox"
 	"example.com/topup/worker"
 )
@@ -74,6 +75,7 @@ func TestOnACluster(t *testing.T) {
 		}
 	}
 
+	sys.campaignOnCluster(t)
 	sys.holdsOnCluster(t)
 	sys.reviewOnCluster(t)
 	if text, err := sys.doctor(t); err != nil || !strings.Contains(text, "(3 masters)") {
@@ -84,6 +86,74 @@ func TestOnACluster(t *testing.T) {
 	}
 	for _, problem := range scripts.problems() {
 		t.Error(problem)
+	}
+}
+
+// A campaign is loaded, fed and counted, and another cancelled.
+func (sys *system) campaignOnCluster(t *testing.T) {
+	t.Helper()
+	ctx, rdb := t.Context(), sys.opened.rdb
+	store := campaign.NewStore(rdb)
+	for k, name := range []string{"fed", "withdrawn"} {
+		stage := store.Stage(ctx, name)
+		for i := range 700 {
+			number := fmt.Sprintf("803%03d%d234", i, 2+k)
+			row := campaign.Row{
+				Line: i + 2, Phone: "+234" + number, National: number, Country: "NG", Amount: decimal.MustNew(500, 0), Unit: campaign.Sender, OperatorID: 341,
+			}
+			if err := stage.Add(ctx, &row); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := stage.Commit(ctx, campaign.CommitOptions{Pairs: []uint64{1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := worker.PauseCampaign(ctx, rdb, "withdrawn", "test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := worker.CancelCampaign(ctx, rdb, sys.client, "withdrawn", "test"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"fed", "withdrawn"} {
+		for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+			p, err := store.Progress(ctx, name, sys.client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum := 0
+			for _, n := range p.States {
+				sum += n
+			}
+			if sum != 700 {
+				t.Fatalf("%s: %v", name, p.States)
+			}
+			if !p.Campaign.Ended.IsZero() {
+				if name == "fed" && p.States[enqueue.Succeeded] != 700 || name == "withdrawn" && p.States[enqueue.Cancelled] == 0 {
+					t.Errorf("%s: %v %v", name, p.States, p.Codes)
+				}
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %v %v", name, p.States, p.Reasons)
+			}
+		}
+	}
+	if list, err := store.List(ctx); err != nil || len(list) != 2 {
+		t.Error(list, err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) { // the feeder lets go of both
+		holds, err := worker.NewHolds(rdb, worker.HoldConfig{}).List(ctx)
+		names, err2 := store.Active(ctx)
+		if err := errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+		if len(holds)+len(names) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(holds, names)
+		}
 	}
 }
 
@@ -158,7 +228,7 @@ func (sys *system) reviewOnCluster(t *testing.T) {
 	if err := client.Ledger().Fail(ctx, "review-a"); err != nil {
 		t.Fatal(err)
 	}
-	if err := resend(ctx, client, sys.opened, "review-b"); err != nil {
+	if err := client.Resend(ctx, "review-b"); err != nil {
 		t.Fatal(err)
 	}
 	if ids, err := client.Ledger().Reviews(ctx); err != nil || len(ids) != 0 {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"example.com/topup/enqueue"
+	"example.com/topup/enqueue/campaign"
 	"example.com/topup/reloadly/sandbox"
 )
 
@@ -26,6 +27,7 @@ const (
 // demoReport is what the demo proves.
 type demoReport struct {
 	Jobs         []enqueue.Result `json:"jobs"`
+	Campaign     string           `json:"campaign"` // what loading most of the jobs from a file did, twice
 	Repeated     string           `json:"repeated"` // what a second submission was answered
 	Conflict     string           `json:"conflict"` // what the same id with another amount was answered
 	Executed     int              `json:"executed"` // by the simulator's own ledger
@@ -60,6 +62,7 @@ func (a *app) printDemo(report *demoReport) error {
 	if err := a.printResults(report.Jobs); err != nil {
 		return err
 	}
+	fmt.Fprintf(a.out, "\nthe campaign: %s", report.Campaign)
 	fmt.Fprintf(a.out, "\nthe same job again: %s\nits id with another amount: %s\n", report.Repeated, report.Conflict)
 	fmt.Fprintf(a.out, "executed %d, accounted for %d (%.1f s)\n", report.Executed, report.AccountedFor, report.Seconds)
 	return nil
@@ -107,7 +110,13 @@ func (sys *system) demo(ctx context.Context) (*demoReport, error) {
 	jobs := demoJobs(time.Now())
 	batch, ids := []enqueue.TopUp{}, []string{first.ID}
 	for _, job := range jobs {
-		batch, ids = append(batch, job.TopUp), append(ids, job.ID)
+		ids = append(ids, job.ID)
+		if !job.row {
+			batch = append(batch, job.TopUp)
+		}
+	}
+	if err := sys.demoCampaign(ctx, report, demoFile(jobs)); err != nil {
+		return nil, err
 	}
 	for i, answer := range sys.client.TopUps(ctx, batch) {
 		if answer.Err != nil {
@@ -121,7 +130,7 @@ func (sys *system) demo(ctx context.Context) (*demoReport, error) {
 		return nil, err
 	}
 	for _, id := range ids {
-		if _, err := sys.client.Wait(ctx, id); err != nil && ctx.Err() == nil {
+		if err := sys.demoWait(ctx, id); err != nil && ctx.Err() == nil {
 			return nil, err
 		}
 	}
@@ -134,11 +143,55 @@ func (sys *system) demo(ctx context.Context) (*demoReport, error) {
 		}
 		report.Jobs = append(report.Jobs, answer.Result)
 	}
-	report.account(sys.sim.Paid(), append([]demoJob{{first, enqueue.Succeeded}}, jobs...))
+	report.account(sys.sim.Paid(), append([]demoJob{{TopUp: first, want: enqueue.Succeeded}}, jobs...))
 	if err := sys.sim.Audit(); err != nil {
 		report.Problems = append(report.Problems, err.Error())
 	}
 	return report, nil
+}
+
+// demoCampaign loads the campaign from its file, and once more.
+func (sys *system) demoCampaign(ctx context.Context, report *demoReport, text string) error {
+	key, err := sys.settings.numberKey()
+	if err != nil {
+		return err
+	}
+	loader := &campaign.Loader{Store: campaign.NewStore(sys.opened.rdb), Client: sys.client, Key: key}
+	file, err := campaign.Check(ctx, "demo.csv", strings.NewReader(text), campaign.CheckOptions{
+		Load: true, Key: key, Provider: sys.reloadly,
+		ReadOptions: campaign.ReadOptions{AllowRepeatPhone: true, Problem: func(p campaign.Problem) { report.Problems = append(report.Problems, p.Text("demo.csv")) }},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // nothing is left to lose
+	loaded, err := loader.Load(ctx, file, demoCampaign, campaign.LoadOptions{})
+	if err != nil {
+		return err
+	}
+	again, err := loader.Load(ctx, file, demoCampaign, campaign.LoadOptions{})
+	if err != nil {
+		return err
+	}
+	report.Campaign = fmt.Sprintf("%d rows for %s %s loaded; the same file again: %d new", loaded.New, file.Quote.Total, file.Quote.Currency, again.New)
+	return nil
+}
+
+// demoWait waits for a job that the campaign's feeder may not have handed over yet.
+func (sys *system) demoWait(ctx context.Context, id string) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := sys.client.Wait(ctx, id)
+		if !errors.Is(err, enqueue.ErrNotFound) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // demoOthers are the cases that are no outcome of a job of their own.
@@ -223,5 +276,5 @@ func (l *liveLines) show(r enqueue.Result) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fmt.Fprintf(l.w, "%5.1fs  %-26s %-13s %s\n", time.Since(l.start).Seconds(), r.ID, r.State, why)
+	fmt.Fprintf(l.w, "%5.1fs  %-30s %-13s %s\n", time.Since(l.start).Seconds(), r.ID, r.State, why)
 }

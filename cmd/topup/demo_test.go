@@ -27,6 +27,9 @@ func TestDemo(t *testing.T) {
 	if report.Executed == 0 || report.Executed != report.AccountedFor {
 		t.Errorf("executed %d, accounted for %d", report.Executed, report.AccountedFor)
 	}
+	if report.Campaign != "23 rows for 11155 NGN loaded; the same file again: 0 new" {
+		t.Errorf("the campaign: %s", report.Campaign)
+	}
 	t.Logf("the demo took %.1f s", report.Seconds) // 8 to 12 on an idle machine; a loaded one is no failure
 	text := func(s string) *string { return &s }
 	want := &enqueue.Transaction{
@@ -55,7 +58,7 @@ func TestDemo(t *testing.T) {
 
 // The demo's own check must be able to fail.
 func TestDemoNoticesWhatIsUnaccounted(t *testing.T) {
-	job := demoJob{enqueue.TopUp{ID: "Job"}, enqueue.Succeeded}
+	job := demoJob{TopUp: enqueue.TopUp{ID: "Job"}, want: enqueue.Succeeded}
 	done := enqueue.Result{ID: "Job", State: enqueue.Succeeded, Transaction: &enqueue.Transaction{TransactionID: 1}}
 	open := enqueue.Result{ID: "Job", State: enqueue.Unknown}
 	execution := sandbox.Execution{TransactionID: 1, CustomIdentifier: "job"}

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/govalues/decimal"
@@ -12,6 +15,7 @@ import (
 type demoJob struct {
 	enqueue.TopUp
 	want enqueue.State
+	row  bool // it comes with the campaign
 }
 
 // quickStart is the top-up of Reloadly's own quick start, field by field.
@@ -24,8 +28,11 @@ func quickStart() enqueue.TopUp {
 	}
 }
 
+// demoCampaign is the campaign that most of the jobs come with.
+const demoCampaign = "demo"
+
 // emptyBalance is the job that meets an empty account; the demo refills it.
-const emptyBalance = "balance-used-up"
+const emptyBalance = demoCampaign + ".balance-used-up"
 
 // demoJobs are two dozen jobs beside the quick start's. The last four digits of a
 // number choose what the simulator does (see reloadly/sandbox).
@@ -35,7 +42,7 @@ func demoJobs(now time.Time) []demoJob {
 		return demoJob{enqueue.TopUp{
 			ID: id, OperatorID: mtn, Amount: decimal.MustNew(500, 0),
 			RecipientPhone: enqueue.Phone{CountryCode: "NG", Number: number},
-		}, want}
+		}, want, false}
 	}
 	jobs := []demoJob{
 		job("plain", "8031231234", enqueue.Succeeded),
@@ -60,22 +67,49 @@ func demoJobs(now time.Time) []demoJob {
 		job("unknown-code", "8031230047", enqueue.NeedsReview),
 		job("same-number-first", "8031237777", enqueue.Succeeded),
 		job("same-number-second", "8031237777", enqueue.Succeeded),
-		job(emptyBalance, "8031239999", enqueue.Succeeded),
+		job("balance-used-up", "8031239999", enqueue.Succeeded),
 		job("scheduled", "8031233456", enqueue.Succeeded),
 		job("withdrawn", "8031234567", enqueue.Cancelled),
 		job("submitted-twice", "8031236789", enqueue.Succeeded),
 	}
 	for i := range jobs {
+		jobs[i].row = true
 		switch jobs[i].ID {
 		case "operator-detected":
 			jobs[i].OperatorID = 0
-		case "amount-too-small":
-			jobs[i].Amount = decimal.MustNew(1, 0)
 		case "scheduled":
 			jobs[i].NotBefore = now.Add(3 * time.Second)
+		case "amount-too-small": // a campaign's check would not let it through
+			jobs[i].Amount, jobs[i].row = decimal.MustNew(1, 0), false
 		case "withdrawn":
-			jobs[i].NotBefore = now.Add(time.Hour)
+			jobs[i].NotBefore, jobs[i].row = now.Add(time.Hour), false
+		case "submitted-twice":
+			jobs[i].row = false
+		}
+		if jobs[i].row {
+			jobs[i].ID, jobs[i].Campaign = demoCampaign+"."+jobs[i].ID, demoCampaign
 		}
 	}
 	return jobs
+}
+
+// demoFile is the campaign's spreadsheet.
+func demoFile(jobs []demoJob) string {
+	var file strings.Builder
+	file.WriteString("phone,amount,currency,country,operator_id,external_id,not_before\n")
+	for _, job := range jobs {
+		if !job.row {
+			continue
+		}
+		operator, notBefore := "", ""
+		if job.OperatorID != 0 {
+			operator = strconv.FormatInt(job.OperatorID, 10)
+		}
+		if !job.NotBefore.IsZero() {
+			notBefore = job.NotBefore.Format(time.RFC3339Nano)
+		}
+		fmt.Fprintf(&file, "%s,%s,sender,%s,%s,%s,%s\n", job.RecipientPhone.Number, job.Amount, job.RecipientPhone.CountryCode,
+			operator, strings.TrimPrefix(job.ID, demoCampaign+"."), notBefore)
+	}
+	return file.String()
 }

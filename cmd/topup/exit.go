@@ -7,9 +7,11 @@ import (
 	"net"
 	"os"
 
+	"github.com/bsm/redislock"
 	"github.com/redis/go-redis/v9"
 
 	"example.com/topup/enqueue"
+	"example.com/topup/enqueue/campaign"
 	"example.com/topup/reloadly"
 	"example.com/topup/worker"
 )
@@ -59,6 +61,13 @@ func exitCode(err error) int {
 	}{
 		{errOutcome, exitOutcome},
 		{errWaiting, exitTimeout},
+		{campaign.ErrUnreadable, exitFile},
+		{campaign.ErrGuard, exitGuard},
+		{campaign.ErrCancelled, exitConflict},
+		{campaign.ErrRowsExpired, exitConflict},
+		{campaign.ErrChanged, exitUnreachable}, // run it again
+		{redislock.ErrNotObtained, exitUnreachable},
+		{campaign.ErrStageLost, exitUnreachable},
 		{enqueue.ErrInvalid, exitInvalid},
 		{enqueue.ErrConflict, exitConflict},
 		{enqueue.ErrNotFound, exitInvalid},

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"example.com/topup/enqueue"
+	"example.com/topup/enqueue/campaign"
 	"example.com/topup/reloadly"
 )
 
@@ -21,15 +22,24 @@ func TestExitCode(t *testing.T) {
 		{errors.New("odd"), 1},
 		{usage(errors.New("flag")), 2},
 		{os.ErrNotExist, 3},
+		{campaign.ErrUnreadable, 3},
 		{&enqueue.FieldError{Field: "amount"}, 4},
 		{errors.Join(&enqueue.FieldError{Field: "amount"}, &enqueue.FieldError{Field: "id"}), 4},
 		{enqueue.ErrNotFound, 4},
+		{campaign.ErrNoCampaign, 4},
 		{errOutcome, 5},
 		{&enqueue.ConflictError{ID: "x"}, 6},
+		{&campaign.ConflictsError{}, 6},
+		{campaign.ErrCancelled, 6},
+		{campaign.ErrRowsExpired, 6},
+		{&campaign.GuardError{}, 7},
+		{errors.Join(&campaign.GuardError{}, context.Canceled), 7},
 		{enqueue.ErrNotReviewable, 7},
 		{&reloadly.Error{Outcome: reloadly.NotSent, Advice: reloadly.HoldAccount}, 7},
 		{&reloadly.Error{Outcome: reloadly.NotSent, Advice: reloadly.RetryLater}, 8},
 		{io.EOF, 8},
+		{campaign.ErrChanged, 8},
+		{campaign.ErrStageLost, 8},
 		{redisLoading{}, 8},
 		{errWaiting, 9},
 		{context.DeadlineExceeded, 9},

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The import directions of the project: cmd → worker → {enqueue, reloadly}, and
-// these import nothing of ours.
+// The import directions of the project: cmd → worker → enqueue/campaign → {enqueue,
+// reloadly}, and these import nothing of ours.
 func TestImportDirections(t *testing.T) {
 	const module = "example.com/topup"
 	for _, test := range []struct {
@@ -18,7 +18,8 @@ func TestImportDirections(t *testing.T) {
 		{"enqueue", nil},
 		{"reloadly", nil},
 		{"reloadly/sandbox", nil},
-		{"worker", []string{"enqueue", "reloadly"}},
+		{"enqueue/campaign", []string{"enqueue", "reloadly"}},
+		{"worker", []string{"enqueue", "enqueue/campaign", "reloadly"}},
 	} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"/"+test.of).Output()
 		if err != nil {

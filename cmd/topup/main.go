@@ -41,6 +41,7 @@ func (quiet) Printf(context.Context, string, ...any) {}
 type app struct {
 	settings Settings
 	json     bool
+	asking   *bool // whether somebody can be asked; nil finds out
 	in       io.Reader
 	out, err io.Writer
 }
@@ -81,7 +82,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.settings.addFlags(root.PersistentFlags())
 	root.AddCommand(
 		a.demoCommand(), a.devCommand(), a.workerCommand(), a.sandboxCommand(),
-		a.sendCommand(), a.getCommand(), a.reviewCommand(), a.holdCommand(), a.releaseCommand(), a.doctorCommand(),
+		a.sendCommand(), a.getCommand(), a.campaignCommand(), a.reviewCommand(), a.holdCommand(), a.releaseCommand(), a.doctorCommand(),
 	)
 	return root
 }

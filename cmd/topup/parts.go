@@ -15,17 +15,22 @@ import (
 
 const defaultPost = 90 * time.Second
 
-// newReloadly is the client of the settings' account, with its token shared in Redis.
+// newReloadly is the client of the settings' account, with its token shared in Redis
+// unless o is nil.
 func newReloadly(s Settings, o *opened, log *slog.Logger) (*reloadly.Client, error) {
 	if s.ClientID == "" || s.ClientSecret == "" {
 		return nil, usage(errors.New("RELOADLY_CLIENT_ID and RELOADLY_CLIENT_SECRET are needed (or their _FILE variants)"))
 	}
 	env := reloadly.Environment(s.Environment)
+	var tokens reloadly.TokenCache
+	if o != nil {
+		tokens = reloadly.NewRedisTokenCache(o.rdb, env, s.ClientID, s.ClientSecret)
+	}
 	c, err := reloadly.New(reloadly.Config{
 		Environment: env, ClientID: s.ClientID, ClientSecret: s.ClientSecret,
 		AuthURL: s.AuthURL, APIURL: s.APIURL, InFlight: s.InFlight, Logger: log,
 		PostTimeout: time.Duration(float64(defaultPost) * s.TimeScale),
-		TokenCache:  reloadly.NewRedisTokenCache(o.rdb, env, s.ClientID, s.ClientSecret),
+		TokenCache:  tokens,
 	})
 	if err != nil {
 		return nil, usage(err)
@@ -41,7 +46,7 @@ func newWorker(s Settings, o *opened, client *reloadly.Client, log *slog.Logger,
 	}
 	w, err := worker.New(worker.Config{
 		Redis: o.rdb, Reloadly: client, Ledger: s.ledger(o.epoch), InFlight: s.InFlight, Servers: s.Servers, Async: s.Async,
-		PerSecond: s.PerSecond, FleetInFlight: s.FleetInFlight, Spacing: s.Spacing, Scale: s.TimeScale,
+		PerSecond: s.PerSecond, FleetInFlight: s.FleetInFlight, MaxPerNumberPerDay: s.MaxPerNumber, Spacing: s.Spacing, Scale: s.TimeScale,
 		NumberKey: key, Name: s.Name, Logger: log, OnTransition: seen,
 	})
 	if err != nil {

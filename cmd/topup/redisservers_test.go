@@ -24,7 +24,7 @@ type redisProcess struct {
 }
 
 // freePort is one of 127.0.0.1 that nobody listens on.
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -36,7 +36,7 @@ func freePort(t *testing.T) string {
 }
 
 // startRedis starts a redis-server and waits until it answers; args come after "redis-server".
-func startRedis(t *testing.T, port string, args ...string) *redisProcess {
+func startRedis(t testing.TB, port string, args ...string) *redisProcess {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("redis-server is not on PATH: `make redis` installs it")
@@ -52,7 +52,7 @@ func startRedis(t *testing.T, port string, args ...string) *redisProcess {
 }
 
 // start runs the process, again after kill.
-func (p *redisProcess) start(t *testing.T) {
+func (p *redisProcess) start(t testing.TB) {
 	t.Helper()
 	p.cmd = exec.Command("redis-server", p.args...)
 	if err := p.cmd.Start(); err != nil {
@@ -73,7 +73,7 @@ func (p *redisProcess) kill() {
 }
 
 // startData starts a redis-server with an append-only file.
-func startData(t *testing.T, args ...string) *redisProcess {
+func startData(t testing.TB, args ...string) *redisProcess {
 	t.Helper()
 	port := freePort(t)
 	return startRedis(t, port, append([]string{
@@ -170,7 +170,7 @@ func startSentinels(t *testing.T, password string, args ...string) *watched {
 }
 
 // eventually waits for a condition: no test depends on how fast the machine is.
-func eventually(t *testing.T, atMost time.Duration, what string, is func() bool) {
+func eventually(t testing.TB, atMost time.Duration, what string, is func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), atMost)
 	defer cancel()

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
-	"github.com/hibiken/asynq"
 	"github.com/spf13/cobra"
 
 	"example.com/topup/enqueue"
@@ -24,7 +22,10 @@ func (a *app) reviewCommand() *cobra.Command {
 			func(ctx context.Context, client *enqueue.Client, _ *opened, id string) error {
 				return client.Ledger().Fail(ctx, id)
 			}),
-		a.decision("resend ID", "Send the job again, 30 minutes after its last send at the earliest", resend),
+		a.decision("resend ID", "Send the job again, 30 minutes after its last send at the earliest",
+			func(ctx context.Context, client *enqueue.Client, _ *opened, id string) error {
+				return client.Resend(ctx, id)
+			}),
 	)
 	return c
 }
@@ -79,23 +80,4 @@ func (a *app) adopt(ctx context.Context, client *enqueue.Client, o *opened, id s
 	}
 	defer provider.Close()
 	return worker.Adopt(ctx, client.Ledger(), provider, id)
-}
-
-// resend gives the permission and a wake-up for it. Without the wake-up the sweeper
-// would find the job a little later.
-func resend(ctx context.Context, client *enqueue.Client, o *opened, id string) error {
-	ledger := client.Ledger()
-	if err := ledger.Resend(ctx, id); err != nil {
-		return err
-	}
-	r, err := ledger.Load(ctx, id)
-	if err != nil {
-		return err
-	}
-	task := enqueue.NewTask(enqueue.QueueFollowups, enqueue.TaskID(id, r.Version), id, r.Version, r.NextAt)
-	_, err = asynq.NewClientFromRedisClient(o.rdb).EnqueueContext(ctx, task)
-	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
-		return fmt.Errorf("job %q will be sent again, a little late: its wake-up was not written: %w", id, err)
-	}
-	return nil
 }

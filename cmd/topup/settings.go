@@ -41,6 +41,7 @@ type Settings struct {
 	PerSecond        int           `env:"TOPUP_PER_SECOND" envDefault:"0" help:"POSTs a second of the whole fleet; 0 is no limit"`
 	FleetInFlight    int           `env:"TOPUP_FLEET_IN_FLIGHT" envDefault:"0" help:"POSTs under way in the whole fleet; 0 is no limit"`
 	Spacing          time.Duration `env:"TOPUP_SPACING" envDefault:"0s" help:"Time between two top-ups of one number; 0 is 2m10s, negative is off"`
+	MaxPerNumber     int           `env:"TOPUP_MAX_PER_NUMBER_PER_DAY" envDefault:"0" help:"Top-ups that one number may get on one UTC day, over all campaigns and single jobs; 0 is no limit"`
 	TimeScale        float64       `env:"TOPUP_TIME_SCALE" envDefault:"1" help:"Multiplies every wait; for tests, refused in live"`
 	NumberKey        string        `env:"TOPUP_NUMBER_KEY" secret:"true" help:"Keys the hashes of phone numbers in Redis; empty derives it from the client secret"`
 	NumberKeyFile    string        `env:"TOPUP_NUMBER_KEY_FILE" help:"A file with that key"`
@@ -216,8 +217,8 @@ func (s *Settings) check(flags *pflag.FlagSet) error {
 	if s.InFlight < 1 {
 		wrong("TOPUP_IN_FLIGHT: must be at least 1")
 	}
-	if s.Servers < 0 || s.PerSecond < 0 || s.FleetInFlight < 0 {
-		wrong("TOPUP_SERVERS, TOPUP_PER_SECOND and TOPUP_FLEET_IN_FLIGHT must not be negative")
+	if s.Servers < 0 || s.PerSecond < 0 || s.FleetInFlight < 0 || s.MaxPerNumber < 0 {
+		wrong("TOPUP_SERVERS, TOPUP_PER_SECOND, TOPUP_FLEET_IN_FLIGHT and TOPUP_MAX_PER_NUMBER_PER_DAY must not be negative")
 	}
 	if s.TimeScale <= 0 || s.TimeScale > 1 {
 		wrong("TOPUP_TIME_SCALE: must be more than 0 and at most 1")

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"example.com/topup/enqueue/campaign"
+	"example.com/topup/reloadly/sandbox"
+)
+
+// On a terminal load asks: y or yes loads, anything else does not. Real money wants its
+// total typed, and nothing else will do.
+func TestLoadAsks(t *testing.T) {
+	s := Settings{}
+	if err := s.fromEnvironment(); err != nil {
+		t.Fatal(err)
+	}
+	s.RedisURL, s.TimeScale = "memory://", 1.0/50
+	sys, err := startSystem(context.WithoutCancel(t.Context()), s, "127.0.0.1:0", sandbox.Config{}, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sys.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	file := filepath.Join(t.TempDir(), "ask.csv")
+	if err := os.WriteFile(file, []byte("phone,amount,currency\n+2348056234501,500,sender\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	terminal := true
+	settings := sys.settings
+	settings.RedisURL = sys.opened.url
+	for _, test := range []struct {
+		name, answer string
+		code         int
+		asks         string
+	}{
+		{"nothing", "", exitUsage, "Load it? [y/N]"},
+		{"no", "n\n", exitUsage, "1 rows are new, 0 are there already"},
+		{"maybe", "yep\n", exitUsage, "total: 485 NGN"},
+		{"yes", "Yes\n", exitOK, "Load it? [y/N]"},
+	} {
+		var out, errs bytes.Buffer
+		a := &app{settings: settings, in: strings.NewReader(test.answer), out: &out, err: &errs, asking: &terminal}
+		if code := exitCode(a.campaignLoad(t.Context(), file, loadFlags{name: test.name})); code != test.code {
+			t.Errorf("%s: exit %d, want %d\n%s", test.name, code, test.code, &errs)
+		}
+		if !strings.Contains(errs.String(), test.asks) {
+			t.Errorf("%s: %q is not in\n%s", test.name, test.asks, &errs)
+		}
+		if loaded := strings.Contains(out.String(), "1 rows loaded"); loaded != (test.code == exitOK) {
+			t.Errorf("%s: loaded %v\n%s", test.name, loaded, &out)
+		}
+	}
+	for answer, want := range map[string]error{"y\n": errDeclined, "yes\n": errDeclined, "500\n": errDeclined, "\n": errDeclined, " 485\n": nil} {
+		var errs bytes.Buffer
+		a := &app{settings: settings, in: strings.NewReader(answer), err: &errs}
+		on, err := a.connectCampaigns(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer on.close()
+		loader, err := a.newLoader(on)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := a.checkFile(t.Context(), on, file, fileFlags{}, func(campaign.Problem) {}, loader.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = f.Close() }()
+		a.settings.Environment = "live" // the simulator has no such account, so only now
+		got := a.askToLoad(t.Context(), loader, f, loadFlags{name: "live", options: campaign.LoadOptions{AllowSimilar: true}})
+		if !errors.Is(got, want) || !strings.Contains(errs.String(), "This is real money. Type the total, 485, to load it") {
+			t.Errorf("%q: %v\n%s", answer, got, &errs)
+		}
+	}
+}
