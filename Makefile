@@ -1,7 +1,7 @@
 # Needs Go and nothing else; `make test` adds redis-server where it is missing.
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo test lint bench chaos chaos-short chaos-long crash recovery balance soak redis
+.PHONY: demo test lint bench chaos chaos-short chaos-long chaos-campaign crash recovery balance soak redis
 
 ## demo: two dozen top-ups on this machine alone, with every kind of outcome
 demo:
@@ -39,6 +39,10 @@ chaos-short: redis
 ## chaos-long: a night of it: 10,000 jobs for each of ten seeds
 chaos-long: redis
 	@$(CHAOS) -size long -seed 1001 -seeds 10 $(ARGS)
+
+## chaos-campaign: the jobs come from campaigns that are paused, resumed and cancelled; three seeds, about ten minutes
+chaos-campaign: redis
+	@$(CHAOS) -campaign -seed 1 -seeds 3 $(ARGS)
 
 ## crash: processes kill themselves before and after each write, and around the POST; about 90 seconds
 crash: redis

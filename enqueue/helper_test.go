@@ -4,11 +4,8 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"maps"
 	"net"
 	"os"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,14 +16,13 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.uber.org/goleak"
+
+	"example.com/topup/enqueue/internal/luacover"
 )
 
 // The scripts run instrumented in every test: each branch notes itself in the set
 // "cov". TestMain fails a full run that left a branch out.
-var branches = struct {
-	sync.Mutex
-	all, reached map[string]bool
-}{all: map[string]bool{}, reached: map[string]bool{}}
+var branches = luacover.New()
 
 // jobScripts are those that change jobs.
 var jobScripts = map[string]**redis.Script{
@@ -39,22 +35,20 @@ func TestMain(m *testing.M) {
 	if flag.Lookup("test.bench").Value.String() != "" { // the notes would be measured too
 		os.Exit(m.Run())
 	}
-	prelude := instrument("prelude", preludeText)
-	record := prelude + instrument("record", recordText)
+	prelude := branches.Instrument("prelude", preludeText)
+	record := prelude + branches.Instrument("record", recordText)
 	for name, script := range jobScripts {
 		before := record
 		if name == "submit" {
 			before = prelude
 		}
-		*script = redis.NewScript(before + instrument(name, mustRead(name)))
+		*script = redis.NewScript(before + branches.Instrument(name, mustRead(name)))
 	}
 	code := m.Run()
 	if flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.skip").Value.String() == "" && code == 0 {
-		for _, branch := range slices.Sorted(maps.Keys(branches.all)) {
-			if !branches.reached[branch] {
-				fmt.Fprintln(os.Stderr, "FAIL: no test reaches the branch lua/"+branch)
-				code = 1
-			}
+		for _, branch := range branches.Missing() {
+			fmt.Fprintln(os.Stderr, "FAIL: no test reaches the branch lua/"+branch)
+			code = 1
 		}
 	}
 	if code == 0 {
@@ -66,32 +60,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func instrument(name, text string) string {
-	var out strings.Builder
-	for n, line := range strings.SplitAfter(text, "\n") {
-		out.WriteString(line)
-		words := strings.TrimSpace(line)
-		if before, _, found := strings.Cut(words, " -- "); found {
-			words = before
-		}
-		if strings.HasPrefix(words, "--") || (!strings.HasSuffix(words, " then") && words != "else") {
-			continue
-		}
-		branch := fmt.Sprintf("%s.lua:%d", name, n+1)
-		branches.all[branch] = true
-		fmt.Fprintf(&out, "redis.call('SADD', 'cov', '%s')\n", branch)
-	}
-	return out.String()
-}
-
-func collect(rdb redis.UniversalClient) {
-	reached, _ := rdb.SMembers(context.Background(), "cov").Result()
-	branches.Lock()
-	defer branches.Unlock()
-	for _, branch := range reached {
-		branches.reached[branch] = true
-	}
-}
+func collect(rdb redis.UniversalClient) { branches.Collect(context.Background(), rdb) }
 
 // world is a Redis of its own, with a client on it, in virtual time.
 type world struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -125,6 +126,14 @@ func (f *Feeder) Turn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for name, c := range f.known {
+		if !c.retired && !slices.Contains(names, name) { // Redis lost the list
+			if err := f.store.Relist(ctx, name); err != nil {
+				return err
+			}
+			names = append(names, name)
+		}
+	}
 	looks, err := f.store.Looks(ctx, names)
 	if err != nil {
 		return err
@@ -143,7 +152,7 @@ func (f *Feeder) Turn(ctx context.Context) error {
 		if c == nil {
 			c = &fed{name: look.Name, ended: look.Ended}
 		}
-		f.known[look.Name] = c
+		f.known[look.Name], c.retired = c, false
 		n, err := f.follow(ctx, c, look, heard)
 		settled += n
 		if err != nil && ctx.Err() == nil {

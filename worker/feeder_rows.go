@@ -18,10 +18,11 @@ const wakers = 32
 
 // fed is a campaign as the feeder has it in memory.
 type fed struct {
-	name  string
-	look  campaign.Look
-	held  bool
-	ended bool
+	name    string
+	look    campaign.Look
+	held    bool
+	ended   bool
+	retired bool
 
 	campaign *campaign.Campaign // of the last scan
 	rows     map[int]*fedRow
@@ -129,7 +130,8 @@ func (f *Feeder) finish(ctx context.Context, c *fed) error {
 		c.ended = true
 	}
 	c.rows, c.byID, c.stale = nil, nil, true
-	_, err := f.store.Retire(ctx, c.name)
+	retired, err := f.store.Retire(ctx, c.name)
+	c.retired = retired
 	return err
 }
 
@@ -200,7 +202,7 @@ func (f *Feeder) glance(ctx context.Context, c *fed, rows []*fedRow, now time.Ti
 		ids[i] = r.id
 	}
 	var ended, withdraw, wake []*fedRow
-	var versions []int64
+	var versions, stands []int64
 	var moved []campaign.Settled
 	for i, g := range f.jobs.Glances(ctx, ids) {
 		r := rows[i]
@@ -209,10 +211,10 @@ func (f *Feeder) glance(ctx context.Context, c *fed, rows []*fedRow, now time.Ti
 		case g.Err != nil:
 			err = g.Err
 			continue
+		case g.Missing && r.review: // Redis lost it: its row is open again
+			moved = append(moved, campaign.Settled{Open: r.Open, State: enqueue.Queued})
+			continue
 		case g.Missing: // killed between taking and submitting, or Redis lost it
-			if r.review {
-				continue
-			}
 			missing = append(missing, r)
 			continue
 		case g.State.Final():
@@ -223,6 +225,9 @@ func (f *Feeder) glance(ctx context.Context, c *fed, rows []*fedRow, now time.Ti
 			continue
 		}
 		r.state, r.reason = g.State, g.Reason
+		if r.state == enqueue.Unknown && g.Code == enqueue.CodeRecordLost { // only its wake-up is left: tell the ledger what it was
+			missing = append(missing, r)
+		}
 		if r.sendable() || r.state == enqueue.Sending { // what is on its way ends soon, and the message of it may be lost
 			r.at = now.Add(min(f.cfg.Recheck, max(f.cfg.Interval, now.Sub(r.since)/2)))
 		}
@@ -231,12 +236,12 @@ func (f *Feeder) glance(ctx context.Context, c *fed, rows []*fedRow, now time.Ti
 		}
 		switch {
 		case c.look.State == campaign.Cancelled:
-			withdraw = append(withdraw, r)
+			withdraw, stands = append(withdraw, r), append(stands, g.Version)
 		case r.reason == enqueue.Paused && g.Version > r.woken && !f.holds.held(c.name, r.operator):
 			wake, versions = append(wake, r), append(versions, g.Version)
 		}
 	}
-	f.withdraw(ctx, withdraw, now)
+	f.withdraw(ctx, withdraw, stands, now)
 	f.wake(ctx, wake, versions)
 	if len(moved) > 0 {
 		c.stale = true // they have new marks
@@ -284,16 +289,21 @@ func (f *Feeder) book(ctx context.Context, c *fed, list []campaign.Settled) erro
 	return nil
 }
 
-// withdraw cancels the jobs of a cancelled campaign that still wait.
-func (f *Feeder) withdraw(ctx context.Context, rows []*fedRow, now time.Time) {
+// withdraw cancels the jobs of a cancelled campaign that still wait. One that may have been
+// sent before cannot be cancelled, and must not be sent any more: the ledger gives it up.
+func (f *Feeder) withdraw(ctx context.Context, rows []*fedRow, versions []int64, now time.Time) {
 	ids := make([]string, len(rows))
 	for i, r := range rows {
 		ids[i] = r.id
 	}
 	for i, err := range f.jobs.CancelMany(ctx, ids) {
+		if errors.Is(err, enqueue.ErrNotCancellable) {
+			waiting := &enqueue.Record{TopUp: enqueue.TopUp{ID: rows[i].id}, Version: versions[i]}
+			_, err = f.jobs.Ledger().GiveUp(ctx, waiting)
+		}
 		if err == nil {
 			rows[i].at = now
-		} else if !errors.Is(err, enqueue.ErrNotCancellable) && ctx.Err() == nil {
+		} else if ctx.Err() == nil {
 			f.log.WarnContext(ctx, "a job was not withdrawn; the next look tries again", "job", rows[i].id, "error", err)
 		}
 	}
@@ -383,11 +393,14 @@ func (f *Feeder) handOver(ctx context.Context, c *fed, n int) error {
 	return nil
 }
 
+// topUp is a variable for the negative control in control_chaos.go alone.
+var topUp = (*campaign.Row).TopUp
+
 // submit brings rows into the ledger as jobs. A row that cannot become one has failed.
 func (f *Feeder) submit(ctx context.Context, c *fed, rows []*fedRow, content map[int]*campaign.Row) error {
 	jobs := make([]enqueue.TopUp, len(rows))
 	for i, r := range rows {
-		jobs[i] = content[r.Row].TopUp(c.name)
+		jobs[i] = topUp(content[r.Row], c.name)
 	}
 	now := time.Now()
 	var failed error

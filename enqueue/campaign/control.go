@@ -43,9 +43,13 @@ func (s *Store) control(ctx context.Context, name, wanted string) error {
 	case word == "cancelled":
 		return fmt.Errorf("campaign %s: %w", name, ErrCancelled)
 	default:
-		return nil
+		return s.Relist(ctx, name)
 	}
 }
+
+// Relist puts a campaign on the lists again, which lie elsewhere than the campaign: on a cluster
+// they can be forgotten alone.
+func (s *Store) Relist(ctx context.Context, name string) error { return s.index(ctx, name, false) }
 
 // Active lists the names of the campaigns that the feeder looks at.
 func (s *Store) Active(ctx context.Context) ([]string, error) {

@@ -23,6 +23,7 @@ func TestStoreAgainstModel(t *testing.T) {
 	defer func() { _ = rdb.Close() }()
 	ctx := t.Context()
 	rapid.Check(t, func(t *rapid.T) {
+		branches.Collect(ctx, rdb)
 		server.FlushAll()
 		m := &model{T: t, s: NewStore(rdb), ctx: ctx, places: map[int]string{}, marks: map[int]int64{}}
 		m.load()
@@ -216,6 +217,10 @@ func (m *model) reopen(t *rapid.T) {
 	case "failed", "refunded", "cancelled":
 		if m.state != Cancelled {
 			m.places[row], m.marks[row], m.ended = "open", 0, false
+		}
+	case "open":
+		if m.state != Cancelled {
+			m.marks[row] = 0
 		}
 	}
 }

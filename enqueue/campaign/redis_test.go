@@ -3,8 +3,10 @@ package campaign
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -12,7 +14,35 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"example.com/topup/enqueue/internal/luacover"
 )
+
+// The scripts run instrumented in every test, and a full run that left a branch out fails.
+var branches = luacover.New()
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.bench").Value.String() != "" { // the notes would be measured too
+		os.Exit(m.Run())
+	}
+	prelude := branches.Instrument("prelude", preludeText)
+	for name, script := range map[string]**redis.Script{
+		"commit": &commitScript, "control": &controlScript, "defer": &deferScript, "reopen": &reopenScript, "retire": &retireScript,
+		"settle": &settleScript, "snapshot": &snapshotScript, "take": &takeScript,
+	} {
+		*script = redis.NewScript(prelude + branches.Instrument(name, mustRead(name)))
+	}
+	code := m.Run()
+	_, err := exec.LookPath("redis-server")
+	if flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.skip").Value.String() == "" && code == 0 && err == nil {
+		for _, branch := range branches.Missing() {
+			fmt.Fprintln(os.Stderr, "FAIL: no test reaches the branch lua/"+branch)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
 
 // realRedis starts a redis-server of the test's own, and ends that very process with
 // the test. Every script that a test runs is held to one hash tag.
@@ -37,6 +67,7 @@ func realRedis(tb testing.TB) *redis.Client {
 	rdb := redis.NewClient(&redis.Options{Addr: addr})
 	rdb.AddHook(oneSlot{tb})
 	tb.Cleanup(func() {
+		branches.Collect(context.Background(), rdb) // the test's own context has ended
 		_ = rdb.Close()
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // killed

@@ -4,15 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // ErrRowsExpired says that the rows of a campaign that ended long ago are no longer
 // kept.
 var ErrRowsExpired = errors.New("the rows are no longer kept")
 
-// chunksAtOnce is how many chunks are read in one round trip, and held in memory.
-const chunksAtOnce = 8
+const (
+	chunksAtOnce = 8  // chunks that are read in one round trip, and held in memory
+	chunksPacked = 64 // the same of which one alone is unpacked at a time
+)
 
 // Each calls f with every row from a number on, in order. It holds a few thousand rows
 // in memory. An error of f ends it and is returned.
@@ -54,17 +60,45 @@ func (s *Store) Rows(ctx context.Context, c *Campaign, numbers []int) (map[int]*
 		at := place{load.Number, (number - load.Offset) / chunkRows}
 		wanted[at] = append(wanted[at], number)
 	}
-	for at, rows := range wanted {
-		load := c.Loads[at.load]
-		chunks, err := s.chunks(ctx, c, load, at.chunk, at.chunk+1)
-		if err != nil {
-			return nil, err
+	places := slices.Collect(maps.Keys(wanted))
+	for some := range slices.Chunk(places, chunksPacked) {
+		pipe := s.rdb.Pipeline()
+		replies := make([]*redis.SliceCmd, len(some))
+		for i, at := range some {
+			replies[i] = pipe.HMGet(ctx, rowsKey(c.Name, at.load), strconv.Itoa(at.chunk))
 		}
-		for _, number := range rows {
-			out[number] = &chunks[0][number-load.Offset-at.chunk*chunkRows]
+		if _, err := pipe.Exec(ctx); err != nil {
+			return nil, fmt.Errorf("campaign %s: read its rows: %w", c.Name, err)
+		}
+		for i, at := range some {
+			load := c.Loads[at.load]
+			rows, err := chunkOf(c, load, at.chunk, replies[i].Val()[0])
+			if err != nil {
+				return nil, err
+			}
+			for _, number := range wanted[at] {
+				row := rows[number-load.Offset-at.chunk*chunkRows] // a copy: the others need not stay in memory
+				out[number] = &row
+			}
 		}
 	}
 	return out, nil
+}
+
+// chunkOf unpacks a chunk, and sees to it that it is whole.
+func chunkOf(c *Campaign, load LoadInfo, chunk int, value any) ([]Row, error) {
+	packed, ok := value.(string)
+	if !ok {
+		return nil, fmt.Errorf("campaign %s: load %d: %w", c.Name, load.Number, ErrRowsExpired)
+	}
+	rows, err := unpackChunk([]byte(packed))
+	if want := min(chunkRows, load.Rows-chunk*chunkRows); err == nil && len(rows) != want {
+		err = fmt.Errorf("%w: %d rows instead of %d", errChunk, len(rows), want)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("campaign %s: load %d, chunk %d: %w", c.Name, load.Number, chunk, err)
+	}
+	return rows, nil
 }
 
 // chunks reads some chunks of a load that follow each other.
@@ -79,18 +113,9 @@ func (s *Store) chunks(ctx context.Context, c *Campaign, load LoadInfo, from, to
 	}
 	chunks := make([][]Row, len(values))
 	for k, value := range values {
-		packed, ok := value.(string)
-		if !ok {
-			return nil, fmt.Errorf("campaign %s: load %d: %w", c.Name, load.Number, ErrRowsExpired)
+		if chunks[k], err = chunkOf(c, load, from+k, value); err != nil {
+			return nil, err
 		}
-		rows, err := unpackChunk([]byte(packed))
-		if want := min(chunkRows, load.Rows-(from+k)*chunkRows); err == nil && len(rows) != want {
-			err = fmt.Errorf("%w: %d rows instead of %d", errChunk, len(rows), want)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("campaign %s: load %d, chunk %d: %w", c.Name, load.Number, from+k, err)
-		}
-		chunks[k] = rows
 	}
 	return chunks, nil
 }

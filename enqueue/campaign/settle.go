@@ -94,7 +94,8 @@ func moneyText(units int64) string {
 
 // Reopen makes rows open again whose jobs failed or were refunded and are sent again.
 // Rows that are open, or did not fail, stay as they are. A job counts as failed as long
-// as it is: call this after [enqueue.Ledger.Resend].
+// as it is: call this after [enqueue.Ledger.Resend]. What [Store.Settle] is told counts no more
+// where it was read before.
 func (s *Store) Reopen(ctx context.Context, name string, rows []int) error {
 	c, err := s.Find(ctx, name)
 	if err != nil {

@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -104,6 +105,9 @@ func (s *Stage) flush(ctx context.Context) error {
 	if s.count == 0 {
 		return nil
 	}
+	if s.closed {
+		return s.stopped()
+	}
 	chunk := stagedChunk{number: s.chunks, count: s.count, rows: s.buffer}
 	s.buffer, s.count = make([]byte, 0, len(s.buffer)), 0
 	s.chunks++
@@ -111,10 +115,15 @@ func (s *Stage) flush(ctx context.Context) error {
 	case s.pushes <- chunk:
 		return nil
 	case <-s.ctx.Done():
-		return s.finish()
+		return s.stopped()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// stopped is why no more rows can be staged.
+func (s *Stage) stopped() error {
+	return cmp.Or(s.finish(), context.Cause(s.ctx), context.Canceled)
 }
 
 // finish waits for the background.

@@ -224,6 +224,32 @@ func (h *repeated) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 	return next
 }
 
+// Who stops a load hears of it at the next rows, and nothing breaks.
+func TestStageIsStopped(t *testing.T) {
+	s := NewStore(realRedis(t))
+	for range 5 {
+		ctx, cancel := context.WithCancel(t.Context())
+		st := s.Stage(ctx, "may")
+		cancel()
+		failed := 0
+		for n := range (stageAhead + 4) * chunkRows {
+			r := person(n)
+			if err := st.Add(t.Context(), &r); err != nil {
+				failed++
+			}
+		}
+		if failed == 0 {
+			t.Fatal("rows are gone, and nobody was told")
+		}
+		if _, err := st.Commit(t.Context(), CommitOptions{}); err == nil {
+			t.Fatal("what was stopped is loaded")
+		}
+		if err := st.Drop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestRowIsCheckedBeforeItIsStaged(t *testing.T) {
 	st := NewStore(realRedis(t)).Stage(t.Context(), "may")
 	for name, change := range map[string]func(*Row){
@@ -393,6 +419,38 @@ func TestEachRowIsCountedOnce(t *testing.T) {
 	}
 }
 
+// Rows are opened, their jobs sent again, and opened once more: what the feeder read of a job
+// before that is not its end.
+func TestReopenOutdatesWhatWasRead(t *testing.T) {
+	rdb := realRedis(t)
+	s, ctx := NewStore(rdb), t.Context()
+	load(t, s, "may", 0, 0, 1)
+	open, err := s.Take(ctx, "may", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Settle(ctx, "may", settledAs(open, enqueue.Failed, "NO")), s.Reopen(ctx, "may", []int{0})); err != nil {
+		t.Fatal(err)
+	}
+	st, err := s.Standing(ctx, "may")
+	if err != nil || len(st.Open) != 1 {
+		t.Fatal(st, err)
+	}
+	read := settledAs(st.Open, enqueue.Failed, "NO")
+	if err := errors.Join(s.Reopen(ctx, "may", []int{0}), s.Settle(ctx, "may", read)); err != nil {
+		t.Fatal(err)
+	}
+	if st, err = s.Standing(ctx, "may"); err != nil || len(st.Open) != 1 || st.fields["n:failed"] != "0" {
+		t.Fatal("a row that is sent again is counted as failed", st, err)
+	}
+	if err := s.Settle(ctx, "may", settledAs(st.Open, enqueue.Succeeded, "")); err != nil {
+		t.Fatal(err)
+	}
+	if st, err = s.Standing(ctx, "may"); err != nil || st.fields["n:succeeded"] != "1" || st.Campaign.Ended.IsZero() {
+		t.Fatal(st, err)
+	}
+}
+
 func TestCancelCountsTheRest(t *testing.T) {
 	rdb := realRedis(t)
 	s, ctx := NewStore(rdb), t.Context()
@@ -447,5 +505,35 @@ func TestCancelCountsTheRest(t *testing.T) {
 	ends, err := s.Ends(ctx, "may")
 	if err != nil || len(ends) != 9 || ends[0] != (End{State: enqueue.Cancelled}) {
 		t.Error(ends, err)
+	}
+}
+
+// What hardly ever happens must not leave a row half counted.
+func TestRareEnds(t *testing.T) {
+	rdb := realRedis(t)
+	s, ctx := NewStore(rdb), t.Context()
+	load(t, s, "may", 0, 0, 3)
+	open, err := s.Take(ctx, "may", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb.HSet(ctx, campaignKey("may"), "moved:NGN", "9223372036854775000")
+	err = errors.Join(s.Settle(ctx, "may", settledAs(open[:2], enqueue.Succeeded, "")), s.Settle(ctx, "may", settledAs(open[2:], enqueue.Failed, "NO")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := rdb.HGetAll(ctx, campaignKey("may")).Val()
+	if fields["n:succeeded"] != "2" || fields["unsummed:NGN"] != "2" || fields["moved:NGN"] != "9223372036854775000" || fields["c:NO"] != "1" {
+		t.Error(fields)
+	}
+	if err := s.Reopen(ctx, "may", []int{2}); err != nil {
+		t.Fatal(err)
+	}
+	if fields = rdb.HGetAll(ctx, campaignKey("may")).Val(); fields["c:NO"] != "" || fields["n:failed"] != "0" || fields["ended"] != "" {
+		t.Error(fields)
+	}
+	// It ran out between the look at it and the script.
+	if done, err := retireScript.Run(ctx, rdb, s.keys("gone"), 0, 1, 1).Bool(); err != nil || !done {
+		t.Error(done, err)
 	}
 }

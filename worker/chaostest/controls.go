@@ -30,9 +30,16 @@ var controls = []control{
 	{"eager-identifier", "an identifier that is in use is replaced at once", []string{checkTwice}, func(s *settings) {
 		s.LateReport, s.RedisKills, s.Rollbacks = true, 0, 0
 	}},
+	{"fresh-job", "each handing over of a row has a job of its own", []string{checkStranger}, campaigns},
+	{"count-twice", "a row is counted as often as its end is told", []string{checkSums}, campaigns},
 	{"appendonly-no", "Redis keeps no file", []string{checkProducer, checkLost}, func(s *settings) {
 		s.AppendOnly, s.RedisKills, s.Rollbacks = false, 2, 0
 	}},
+}
+
+// campaigns makes it a run of campaigns.
+func campaigns(s *settings) {
+	s.Jobs, s.Rows, s.Pauses, s.InFlight = 0, 400, 2, 4
 }
 
 func controlNamed(name string) (control, bool) {

@@ -12,6 +12,7 @@
 //
 //	make chaos                     about five minutes: 2,000 jobs, 100 worker kills, …
 //	make chaos-short               about two minutes: three small runs, every control
+//	make chaos-campaign            about ten minutes: 1,500 rows of campaigns, three times
 //	make chaos-long                a night: 10,000 jobs for each of ten seeds
 //	make chaos ARGS='-seed 17'     the schedule of an earlier run again
 //	make chaos ARGS='-control list'
@@ -38,10 +39,12 @@
 //	fleet.go      the workers: killed, stopped, ended, started again
 //	proxy.go      a TCP proxy that delays, swallows replies and resets
 //	producer.go   the callers: they submit until it is acknowledged, and repeat
+//	organiser.go  the callers of a run of campaigns: they load, pause, cancel, and read
 //	schedule.go   what happens when, drawn from the seed
 //	trouble.go    how it is done
 //	books.go      the simulator's ledger and journal, read by code of our own
 //	oracle.go     the checks
+//	campaign.go   those of campaigns
 //	report.go     what is printed, and the story of each job that broke a check
 //	controls.go   runs with one guard taken out, which the oracle must catch
 //

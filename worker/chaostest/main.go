@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.seeds, "seeds", 1, "how many runs, with the seeds that follow")
 	flags.BoolVar(&o.random, "random", false, "one run more, with a seed that is drawn and printed")
 	flags.IntVar(&o.parallel, "parallel", 1, "how many runs at once")
-	flags.IntVar(&o.jobs, "jobs", 0, "how many jobs; 0 is what the size has")
+	flags.IntVar(&o.jobs, "jobs", 0, "how many jobs, or rows of campaigns; 0 is what the size has")
 	flags.IntVar(&o.workers, "workers", 0, "how many worker processes")
 	flags.DurationVar(&o.duration, "duration", 0, "how long the trouble goes on; the drain comes after it")
 	flags.IntVar(&o.kills, "kills", -1, "how many workers are killed")
@@ -73,6 +73,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.turn, "turn", 1, "which time a worker passes the point of -crash; not every point is passed so often")
 	flags.BoolVar(&o.recovery, "recovery", false, "measure instead how soon a job goes on whose worker was killed, at default settings")
 	flags.BoolVar(&o.balance, "balance", false, "count instead what meets an account that has run dry")
+	flags.BoolVar(&o.campaign, "campaign", false, "the jobs come from two campaigns: one is paused now and then, the other cancelled half way")
 	flags.DurationVar(&o.soak, "soak", 0, "watch instead a worker's goroutines and memory, and Redis' keys, for so long")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -133,7 +134,7 @@ type options struct {
 	random, late, young, guarded, keep bool
 	crash                              string
 	turn                               int
-	recovery, balance                  bool
+	recovery, balance, campaign        bool
 	soak                               time.Duration
 }
 
@@ -178,9 +179,13 @@ func (r *runner) runs(ctx context.Context) error {
 			return ctx.Err()
 		}
 		s := sized()
+		if r.campaign {
+			s = campaignRun()
+			set(&s.Rows, r.jobs, r.jobs > 0)
+		}
 		s.Young = r.young
 		s.Seed, s.LateReport, s.Burn, s.Async, s.Keep = seeds[i], r.late, r.burn, r.async, r.keep
-		set(&s.Jobs, r.jobs, r.jobs > 0)
+		set(&s.Jobs, r.jobs, r.jobs > 0 && !r.campaign)
 		set(&s.Workers, r.workers, r.workers > 0)
 		set(&s.Duration, r.duration, r.duration > 0)
 		set(&s.Kills, r.kills, r.kills >= 0)

@@ -27,6 +27,7 @@ type job struct {
 	acknowledged time.Time         // after its answer; zero: there was none yet
 	others       []decimal.Decimal // amounts that replaced its own, after the ledger had lost it
 	withdraw     bool              // its producer cancels it
+	cut          bool              // it is a row of a campaign that is cancelled
 	withdrawn    loss              // between which times it was told that it is
 }
 

@@ -17,14 +17,15 @@ import (
 // report prints what a run showed: a line a check, and the figures.
 func report(out io.Writer, s settings, o *outcome) {
 	fmt.Fprintf(out, "seed %d: %d jobs, %d workers, %.0f s of trouble, drained in %.0f s, %.0f s in all\n",
-		s.Seed, s.Jobs, s.Workers, s.Duration.Seconds(), o.drained.Seconds(), o.took.Seconds())
+		s.Seed, s.Jobs+s.Rows, s.Workers, s.Duration.Seconds(), o.drained.Seconds(), o.took.Seconds())
 	fmt.Fprintf(out, "  mode: async %v, a decline uses up the identifier %v, the report lags by %v of a settle time of %v\n",
 		s.async(), s.burns(), s.reportDelay(), s.settle())
 	fmt.Fprintf(out, "  happened: %s\n", counts(o.happened))
 	fmt.Fprintf(out, "  jobs: %s\n", counts(o.states))
-	f := o.figures
-	fmt.Fprintf(out, "  producers: %d submissions, %d unanswered, %d repeats, %d made again after a rollback, %d conflicts refused, %d withdrawn\n",
-		f.Submissions, f.Unanswered, f.Repeats, f.MadeAgain, f.Conflicts, f.Withdrawn)
+	if f := o.figures; s.Rows == 0 {
+		fmt.Fprintf(out, "  producers: %d submissions, %d unanswered, %d repeats, %d made again after a rollback, %d conflicts refused, %d withdrawn\n",
+			f.Submissions, f.Unanswered, f.Repeats, f.MadeAgain, f.Conflicts, f.Withdrawn)
+	}
 	for _, c := range o.checks {
 		word := "ok  "
 		if len(c.violations) > 0 {

@@ -22,6 +22,8 @@ type settings struct {
 	Stops      int // worker: SIGSTOP for longer than the settle time
 	RedisKills int // SIGKILL of Redis, nothing taken away
 	Rollbacks  int // half of them cut the file's tail, half put an old copy back
+	Rows       int // of two campaigns, instead of jobs that are submitted one by one
+	Pauses     int // of the larger one; the other is cancelled half way
 	Mischief   int // asynq's keys deleted, clients thrown out, memory full, links disturbed
 
 	AppendOnly bool // off is a negative control
@@ -53,6 +55,14 @@ func longRun() settings {
 	s.Jobs, s.Duration = 10000, 1200*time.Second
 	s.Kills, s.Ends, s.Stops, s.RedisKills, s.Rollbacks, s.Mischief = 500, 75, 30, 50, 30, 120
 	return s
+}
+
+// campaignRun is one whose jobs come from campaigns.
+func campaignRun() settings {
+	return settings{
+		Rows: 1500, Pauses: 4, Workers: 3, Duration: 45 * time.Second, Drain: 240 * time.Second, Scale: 1.0 / 200, InFlight: 2,
+		Kills: 25, Ends: 4, Stops: 2, RedisKills: 3, Rollbacks: 4, Mischief: 10, AppendOnly: true,
+	}
 }
 
 // scaled is one of the design's durations in the time of the run.

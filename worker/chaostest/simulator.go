@@ -228,7 +228,7 @@ func launchSimulator(ctx context.Context, dir string, cfg simulatorConfig) (*sim
 }
 
 // refillFor is a third of what all jobs cost, so that the balance runs dry twice.
-func refillFor(s settings) int { return max(20_000, s.Jobs*meanAmount/3) }
+func refillFor(s settings) int { return max(20_000, (s.Jobs+s.Rows)*meanAmount/3) }
 
 // balance is the account's, as the simulator counts it.
 func (s *simulator) balance(ctx context.Context) (string, error) {

@@ -112,7 +112,7 @@ func (t *trouble) happen(ctx context.Context, e event) {
 	t.mu.Unlock()
 	t.note("%s is over: %v %v", e.Kind, happened, err)
 	if e.Kind == cutTail || e.Kind == restoreCopy {
-		w.producers.again(ctx)
+		w.again(ctx)
 	}
 }
 

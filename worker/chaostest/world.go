@@ -26,6 +26,8 @@ type world struct {
 	fleet     *fleet
 	producers *producers
 	trouble   *trouble
+
+	organisers []*organiser // in a run of campaigns, instead of what producers do
 }
 
 // outcome is what a run showed.
@@ -73,8 +75,18 @@ func runWorld(ctx context.Context, s settings, binary, parent string) (*outcome,
 	if err != nil {
 		return nil, fmt.Errorf("seed %d: read what happened (see %s): %w", s.Seed, dir, err)
 	}
+	checks := judge(e)
+	if len(w.organisers) > 0 {
+		client := enqueue.NewClient(w.redis.direct, enqueue.ClientConfig{Ledger: w.settings.ledger()})
+		defer func() { _ = client.Close() }() // it only read
+		more, err := w.judgeCampaigns(ctx, client, &e)
+		if err != nil {
+			return nil, fmt.Errorf("seed %d: read the campaigns (see %s): %w", s.Seed, dir, err)
+		}
+		checks = append(judge(e), more...)
+	}
 	o := &outcome{
-		checks: judge(e), states: map[string]int{}, happened: w.trouble.done, figures: w.producers.figures,
+		checks: checks, states: map[string]int{}, happened: w.trouble.done, figures: w.producers.figures,
 		took: time.Since(began), drained: drained, dir: dir, evidence: e,
 	}
 	for _, r := range e.results {
@@ -104,6 +116,13 @@ func (w *world) start(ctx context.Context, binary string) error {
 		return err
 	}
 	w.producers = newProducers(w.redisWay.addr(), w.settings, w.redis.taken)
+	if w.settings.Rows > 0 {
+		w.organisers = organisers(w.producers.rdb, w.producers.client, w.settings, w.redis.taken)
+		for _, o := range w.organisers {
+			w.producers.jobs = append(w.producers.jobs, o.jobs...)
+		}
+		w.producers.next = len(w.producers.jobs) // nobody submits them but the feeder
+	}
 	if w.trouble, err = newTrouble(w); err != nil {
 		return err
 	}
@@ -128,7 +147,13 @@ func (w *world) run(ctx context.Context) (drained time.Duration, err error) {
 		work = caught
 	}
 	var group sync.WaitGroup
+	for _, o := range w.organisers {
+		group.Go(func() { o.run(work) })
+	}
 	group.Go(func() {
+		if len(w.organisers) > 0 {
+			return
+		}
 		silence := time.Duration(0)
 		if w.settings.Young { // nobody submits before Redis has forgotten the first burst
 			silence = 2 * time.Second
@@ -145,8 +170,11 @@ func (w *world) run(ctx context.Context) (drained time.Duration, err error) {
 	peace := time.Now()
 	drain, cancel := context.WithTimeout(work, w.settings.Drain)
 	defer cancel()
+	for _, o := range w.organisers {
+		o.finish(drain)
+	}
 	w.producers.finish(drain)
-	w.producers.again(drain)
+	w.again(drain)
 	for open := -1; open != 0 && pause(drain, 500*time.Millisecond); {
 		open = w.open(drain)
 	}
@@ -155,12 +183,26 @@ func (w *world) run(ctx context.Context) (drained time.Duration, err error) {
 	return drained, ctx.Err()
 }
 
+// again tells everybody that Redis may have forgotten something.
+func (w *world) again(ctx context.Context) {
+	for _, o := range w.organisers {
+		o.again(ctx)
+	}
+	w.producers.again(ctx)
+}
+
 // open counts the jobs that are not settled, and still may be in this run.
 func (w *world) open(ctx context.Context) int {
 	open := 0
+	if len(w.organisers) > 0 {
+		open = w.campaignsOpen(ctx)
+	}
 	for _, a := range w.producers.client.GetMany(ctx, w.ids()) {
 		idle := time.Since(a.Result.UpdatedAt) > 6*w.settings.settle()+w.settings.reportDelay()
 		if a.Err == nil && (a.Result.State.Settled() || idle && towardsReview(a.Result)) {
+			continue
+		}
+		if len(w.organisers) > 0 && errors.Is(a.Err, enqueue.ErrNotFound) { // its row is cancelled, or its campaign has not ended
 			continue
 		}
 		open++
@@ -199,12 +241,14 @@ func (w *world) watchForCatch(ctx context.Context, caught context.CancelFunc) {
 // collect reads everything that the oracle judges by, past the proxies.
 func (w *world) collect(ctx context.Context) (evidence, error) {
 	e := evidence{
-		jobs: w.producers.jobs, results: map[string]enqueue.Result{}, never: w.producers.unacknowledged(),
-		problems: w.producers.problems, most: w.settings.reviewMost(),
+		jobs: w.producers.jobs, results: map[string]enqueue.Result{}, problems: w.producers.problems, most: w.settings.reviewMost(),
 	}
 	client := enqueue.NewClient(w.redis.direct, enqueue.ClientConfig{Ledger: w.settings.ledger()})
 	defer func() { _ = client.Close() }() // it only read
 	var errs []error
+	if len(w.organisers) == 0 {
+		e.never = w.producers.unacknowledged()
+	}
 	for i, a := range client.GetMany(ctx, w.ids()) {
 		id := w.producers.jobs[i].topUp.ID
 		switch {
@@ -214,7 +258,7 @@ func (w *world) collect(ctx context.Context) (evidence, error) {
 				e.problems = append(e.problems, fmt.Sprintf("job %s was withdrawn and is %s", id, a.Result.State))
 			}
 		case errors.Is(a.Err, enqueue.ErrNotFound):
-			if !w.producers.jobs[i].acknowledged.IsZero() {
+			if !w.producers.jobs[i].acknowledged.IsZero() { // no row of a campaign is: see judgeRows
 				e.missing = append(e.missing, id)
 			}
 		default:

@@ -7,7 +7,7 @@ end
 local opened, given = 0, nil
 for _, row in ipairs(ARGV) do
   local state, code = string.match(redis.call('HGET', ENDS, row) or '', '^(%S+) (.*)$')
-  if state then -- else it is open, or never failed
+  if state then
     redis.call('HDEL', ENDS, row)
     redis.call('HINCRBY', CAMPAIGN, 'n:' .. state, -1)
     if code ~= '' and redis.call('HINCRBY', CAMPAIGN, 'c:' .. code, -1) <= 0 then
@@ -16,6 +16,9 @@ for _, row in ipairs(ARGV) do
     given = given or mark()
     redis.call('ZADD', OPEN, given, row)
     opened = opened + 1
+  elseif redis.call('ZSCORE', OPEN, row) then -- what was read of it before says nothing any more
+    given = given or mark()
+    redis.call('ZADD', OPEN, given, row)
   end
 end
 if opened > 0 then
