@@ -54,7 +54,7 @@ func (a *app) campaignListCommand() *cobra.Command {
 				if e.Ended != nil {
 					ended = e.Ended.Format(time.RFC3339)
 				}
-				fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\n", e.Campaign, e.State, e.Rows, e.Loaded.Format(time.RFC3339), ended)
+				fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\n", e.Campaign, standing(e.State, e.Ended != nil), e.Rows, e.Loaded.Format(time.RFC3339), ended)
 			}
 			return tw.Flush()
 		},

@@ -116,7 +116,7 @@ func (a *app) printStatus(s *campaignStatus) error {
 	}
 	state := string(s.State)
 	if s.Ended != nil {
-		state += ", ended " + s.Ended.Format(time.RFC3339)
+		state = standing(s.State, true) + " " + s.Ended.Format(time.RFC3339)
 	}
 	row("campaign", s.Campaign+" ("+state+")")
 	row("rows", fmt.Sprint(s.Rows))
@@ -167,6 +167,14 @@ func moneyList(sums map[string]string) string {
 	return strings.Join(parts, ", ")
 }
 
+// standing is the word for a campaign: one whose rows are all settled has finished.
+func standing(state campaign.State, ended bool) string {
+	if ended && state == campaign.Running {
+		return "finished"
+	}
+	return string(state)
+}
+
 func leftText(seconds float64) string {
 	if seconds == 0 {
 		return "not known yet"
@@ -183,7 +191,7 @@ func (s *campaignStatus) line() string {
 		}
 	}
 	if s.Ended == nil {
-		parts = append(parts, fmt.Sprintf("%.1f rows/s", s.Rate), leftText(s.Left)+" left")
+		parts = append(parts, fmt.Sprintf("%.1f rows/s", s.Rate), "time left "+leftText(s.Left))
 	}
 	for _, hold := range s.Holds {
 		parts = append(parts, "on hold: "+hold.Scope)

@@ -78,7 +78,7 @@ func (b *watchBar) show(s *campaignStatus) {
 		b.bar = progressbar.NewOptions(s.Rows, progressbar.OptionSetWriter(b.w), progressbar.OptionSetWidth(20),
 			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false))
 	}
-	text := fmt.Sprintf("%s %.1f/s, %s left", s.Campaign, s.Rate, leftText(s.Left))
+	text := fmt.Sprintf("%s %.1f/s, time left %s", s.Campaign, s.Rate, leftText(s.Left))
 	if len(s.Holds) > 0 {
 		text = fmt.Sprintf("%s on hold: %s", s.Campaign, s.Holds[0].Scope)
 	}

@@ -2,7 +2,6 @@ package campaign
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"example.com/topup/enqueue"
@@ -21,7 +20,7 @@ const (
 
 var (
 	// ErrNoCampaign says that there is no campaign of this name.
-	ErrNoCampaign = fmt.Errorf("no such campaign: %w", enqueue.ErrNotFound)
+	ErrNoCampaign error = noCampaign{}
 	// ErrChanged says that the campaign was loaded by somebody else meanwhile: read it
 	// again and compare again.
 	ErrChanged = errors.New("the campaign was loaded by somebody else meanwhile")
@@ -31,6 +30,14 @@ var (
 	// commit: load again.
 	ErrStageLost = errors.New("the staged rows are gone")
 )
+
+// noCampaign is [ErrNoCampaign], which matches [enqueue.ErrNotFound] too.
+type noCampaign struct{}
+
+func (noCampaign) Error() string {
+	return "there is none of this name (topup campaign list shows them)"
+}
+func (noCampaign) Is(target error) bool { return target == enqueue.ErrNotFound }
 
 // Campaign is a campaign as Redis has it, without its rows.
 type Campaign struct {
