@@ -23,7 +23,7 @@ lint:
 
 ## bench: jobs/s, latency and memory on redis-servers that the benchmarks start themselves; some minutes
 bench: redis
-	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./enqueue ./reloadly ./worker
+	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./enqueue ./enqueue/httpapi ./reloadly ./worker
 
 # The same program for all sizes of a run; ARGS are its flags (make chaos ARGS='-seed 17').
 CHAOS = dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; go build -o "$$dir/chaostest" ./worker/chaostest && "$$dir/chaostest"

@@ -18,8 +18,9 @@ import (
 type ClientConfig struct {
 	// Ledger is how the ledger judges time.
 	Ledger LedgerConfig
-	// PollInterval is how often [Client.Wait] looks by itself, beside the messages
-	// that it gets. Defaults to 2 s.
+	// PollInterval is how often the jobs that [Client.Wait] waits for are looked at,
+	// beside the messages that it gets: at most 100 of them at a time, in turn, so that
+	// 10,000 who wait cost Redis no more than 100. Defaults to 2 s.
 	PollInterval time.Duration
 	// Parallel is how many wake-ups [Client.TopUps] has under way at a time; they
 	// share pipelines. Defaults to 128.
@@ -54,7 +55,7 @@ type Client struct {
 func NewClient(rdb redis.UniversalClient, cfg ClientConfig) *Client {
 	c := &Client{rdb: rdb, cfg: cfg.withDefaults(), ledger: NewLedger(rdb, cfg.Ledger), tasks: asynq.NewClientFromRedisClient(rdb)}
 	c.bulk = sync.OnceValue(c.pipelining)
-	c.waiters.init(rdb)
+	c.waiters.init(rdb, c.cfg.PollInterval)
 	return c
 }
 
@@ -87,18 +88,24 @@ func (c *Client) pipelining() *asynq.Client {
 // was written), [ErrConflict] or [ErrExpired]; with any other error it is not
 // known whether the job was accepted: repeat it with the same id.
 func (c *Client) TopUp(ctx context.Context, t TopUp) (Result, error) {
+	a := c.Submit(ctx, t)
+	return a.Result, a.Err
+}
+
+// Submit is [Client.TopUp] for callers who want to know whether the job is new.
+func (c *Client) Submit(ctx context.Context, t TopUp) Answered {
 	t, err := t.Validate()
 	if err != nil {
-		return Result{}, err
+		return Answered{Err: err}
 	}
 	keys, args := c.scriptCall([]TopUp{t})
 	reply, err := submitScript.Run(ctx, c.rdb, keys, args...).Result()
 	if err != nil {
-		return Result{}, unanswered(t.ID, err)
+		return Answered{Err: unanswered(t.ID, err)}
 	}
 	s := c.readSubmission([]TopUp{t}, reply)[0]
 	c.wake(ctx, c.tasks, s)
-	return s.Result, s.Err
+	return s.Answered
 }
 
 // unanswered says that a submission may or may not have reached the ledger.

@@ -14,18 +14,16 @@ import (
 var errClosed = errors.New("the client is closed")
 
 // Wait returns the job when it is settled: final, or in the hands of a person. It
-// learns of that by a message and, where one is lost, by looking every
-// [ClientConfig.PollInterval]; while Redis cannot be reached it goes on trying. It
-// ends with ctx: the error then wraps ctx's, the result is the latest that was
-// seen, and the job goes on. Other errors are those of [Client.Get].
+// learns of that by a message and, where one is lost, by a look that everyone who
+// waits shares (see [ClientConfig.PollInterval]); while Redis cannot be reached it
+// goes on trying. It ends with ctx: the error then wraps ctx's, the result is the
+// latest that was seen, and the job goes on. Other errors are those of [Client.Get].
 func (c *Client) Wait(ctx context.Context, id string) (Result, error) {
-	wake, leave, err := c.watch(id)
+	w, leave, err := c.watch(id)
 	if err != nil {
 		return Result{}, fmt.Errorf("wait for job %q: %w", id, err)
 	}
 	defer leave()
-	poll := time.NewTicker(c.cfg.PollInterval)
-	defer poll.Stop()
 	var latest Result
 	var trouble error
 	for {
@@ -35,6 +33,7 @@ func (c *Client) Wait(ctx context.Context, id string) (Result, error) {
 			return result, nil
 		case err == nil:
 			latest, trouble = result, nil
+			c.saw(w, result.State)
 		case errors.Is(err, ErrNotFound), errors.Is(err, ErrExpired), errors.Is(err, errDamaged):
 			return result, err
 		case ctx.Err() == nil:
@@ -42,10 +41,10 @@ func (c *Client) Wait(ctx context.Context, id string) (Result, error) {
 				c.cfg.Logger.WarnContext(ctx, "waiting goes on without Redis", "job", id, "error", err)
 			}
 			trouble = err
+			c.saw(w, "")
 		}
 		select {
-		case <-wake:
-		case <-poll.C:
+		case <-w.wake:
 		case <-c.closed:
 			return latest, fmt.Errorf("wait for job %q: %w", id, errClosed)
 		case <-ctx.Done():
@@ -57,24 +56,42 @@ func (c *Client) Wait(ctx context.Context, id string) (Result, error) {
 	}
 }
 
+const (
+	// pollBatch is how many of the jobs that are waited for are looked at in one
+	// PollInterval, however many wait.
+	pollBatch = 100
+	// catchUpBatch is how many are looked at in one pipeline after a (re)subscription.
+	catchUpBatch = 500
+)
+
+// waiter is one call of Wait.
+type waiter struct {
+	wake chan struct{} // gets a value when the job is worth a look
+	seen State         // what it last saw; empty where it could not look
+}
+
 // waiters fans one subscription out to everyone who waits. It begins with the
 // first one and lasts until the client is closed.
 type waiters struct {
-	rdb    redis.UniversalClient
-	closed chan struct{}
-	done   sync.WaitGroup
+	rdb      redis.UniversalClient
+	interval time.Duration
+	closed   chan struct{}
+	done     sync.WaitGroup
+	catchUp  chan struct{} // gets a value when messages may have been missed
 
-	mu  sync.Mutex
-	sub *redis.PubSub
-	by  map[string]map[chan struct{}]struct{}
+	mu    sync.Mutex
+	sub   *redis.PubSub
+	by    map[string]map[*waiter]struct{}
+	queue []string // the ids of this round that were not looked at yet
 }
 
-func (w *waiters) init(rdb redis.UniversalClient) {
-	w.rdb, w.closed, w.by = rdb, make(chan struct{}), map[string]map[chan struct{}]struct{}{}
+func (w *waiters) init(rdb redis.UniversalClient, interval time.Duration) {
+	w.rdb, w.interval = rdb, interval
+	w.closed, w.catchUp, w.by = make(chan struct{}), make(chan struct{}, 1), map[string]map[*waiter]struct{}{}
 }
 
-// watch returns a channel that gets a value when the job may have settled.
-func (w *waiters) watch(id string) (wake <-chan struct{}, leave func(), err error) {
+// watch registers one who waits for the job.
+func (w *waiters) watch(id string) (own *waiter, leave func(), err error) {
 	id = CanonicalID(id)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,30 +104,38 @@ func (w *waiters) watch(id string) (wake <-chan struct{}, leave func(), err erro
 		// The subscription outlives this call: it serves everyone who waits.
 		w.sub = w.rdb.Subscribe(context.Background())
 		w.done.Go(func() { w.listen(w.sub) })
+		w.done.Go(w.poll)
 	}
-	ch := make(chan struct{}, 1)
+	own = &waiter{wake: make(chan struct{}, 1)}
 	if w.by[id] == nil {
-		w.by[id] = map[chan struct{}]struct{}{}
+		w.by[id] = map[*waiter]struct{}{}
 	}
-	w.by[id][ch] = struct{}{}
-	return ch, func() {
+	w.by[id][own] = struct{}{}
+	return own, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		delete(w.by[id], ch)
+		delete(w.by[id], own)
 		if len(w.by[id]) == 0 {
 			delete(w.by, id)
 		}
 	}, nil
 }
 
-// listen passes messages on. After each (re)subscription everyone looks once, for
-// what was said while nobody listened.
+// saw notes what one who waits knows of its job.
+func (w *waiters) saw(own *waiter, state State) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	own.seen = state
+}
+
+// listen passes messages on. After each (re)subscription every job is looked at once,
+// for what was said while nobody listened.
 func (w *waiters) listen(sub *redis.PubSub) {
 	_ = sub.Subscribe(context.Background(), settledChannel) // where it fails, the channel below tries again
 	for message := range sub.ChannelWithSubscriptions() {
 		switch m := message.(type) {
 		case *redis.Subscription:
-			w.wakeAll()
+			notify(w.catchUp)
 		case *redis.Message:
 			w.wakeJob(m.Payload)
 		}
@@ -120,17 +145,91 @@ func (w *waiters) listen(sub *redis.PubSub) {
 func (w *waiters) wakeJob(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for ch := range w.by[CanonicalID(id)] {
-		notify(ch)
+	for own := range w.by[CanonicalID(id)] {
+		notify(own.wake)
 	}
 }
 
-func (w *waiters) wakeAll() {
+// poll looks by itself, for messages that get lost on the way. Its cost does not grow
+// with the number of those who wait: the more they are, the later each one's turn comes.
+func (w *waiters) poll() {
+	ctx, cancel := context.WithCancel(context.Background()) // ends with the client
+	defer cancel()
+	tick := time.NewTicker(w.interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.closed:
+			return
+		case <-tick.C:
+			w.look(ctx, w.next(pollBatch))
+		case <-w.catchUp:
+			ids := w.everyID()
+			for len(ids) > 0 {
+				n := min(catchUpBatch, len(ids))
+				w.look(ctx, ids[:n])
+				ids = ids[n:]
+			}
+		}
+	}
+}
+
+// next is the next n jobs whose turn it is; each has its turn once in a round.
+func (w *waiters) next(n int) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, channels := range w.by {
-		for ch := range channels {
-			notify(ch)
+	var ids []string
+	for full := false; len(ids) < n; {
+		if len(w.queue) == 0 {
+			if full || len(ids) > 0 || len(w.by) == 0 {
+				return ids
+			}
+			full = true
+			for id := range w.by {
+				w.queue = append(w.queue, id)
+			}
+		}
+		id := w.queue[0]
+		w.queue = w.queue[1:]
+		if _, waits := w.by[id]; waits {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (w *waiters) everyID() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ids := make([]string, 0, len(w.by))
+	for id := range w.by {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// look reads the states of jobs in one round trip and wakes those who see it otherwise.
+func (w *waiters) look(ctx context.Context, ids []string) {
+	if len(ids) == 0 {
+		return
+	}
+	pipe := w.rdb.Pipeline()
+	replies := make([]*redis.StringCmd, len(ids))
+	for i, id := range ids {
+		replies[i] = pipe.HGet(ctx, jobKey(id), fieldState)
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, id := range ids {
+		state, err := replies[i].Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			continue // while Redis is away nobody learns anything
+		}
+		for own := range w.by[id] {
+			if err != nil || State(state) != own.seen {
+				notify(own.wake)
+			}
 		}
 	}
 }

@@ -23,7 +23,7 @@ func (w *world) await(ctx context.Context, id string) <-chan Answered {
 
 func TestWaitLearnsByMessage(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.c.cfg.PollInterval = 24 * time.Hour // would be far too late
+		w.c.interval = 24 * time.Hour // would be far too late
 		w.submit("Msg")
 		w.submit("review")
 		first, second, review := w.await(w.Context(), "msg"), w.await(w.Context(), "MSG"), w.await(w.Context(), "review")
@@ -143,6 +143,72 @@ func TestWaitEnds(t *testing.T) {
 		}
 		if a := <-w.await(w.Context(), "b"); !errors.Is(a.Err, errClosed) {
 			w.Fatalf("%+v", a)
+		}
+	})
+}
+
+// However many wait, Redis is asked no more: 10,000 cost it what 100 do.
+func TestTenThousandWait(t *testing.T) {
+	inWorld(t, func(w *world) {
+		const many = 10_000
+		jobs := make([]TopUp, many)
+		for i := range jobs {
+			jobs[i] = job(fmt.Sprint("m", i))
+		}
+		for _, a := range w.c.TopUps(w.Context(), jobs) {
+			if a.Err != nil {
+				w.Fatal(a.Err)
+			}
+		}
+		ended := make(chan Answered, many)
+		for i := range many {
+			go func() {
+				r, err := w.c.Wait(w.Context(), fmt.Sprint("m", i))
+				ended <- Answered{Result: r, Err: err}
+			}()
+		}
+		time.Sleep(10 * time.Second) // each has looked once, and once after the subscription
+		before := w.m.CommandCount()
+		time.Sleep(time.Minute)
+		if n := w.m.CommandCount() - before; n < pollBatch || n > 31*pollBatch+100 {
+			w.Fatalf("%d commands in a minute in which %d wait", n, many)
+		}
+
+		// Messages that get lost are made up for within a round, and at once where it is
+		// known that some may have been.
+		unheard := func(from, to int) {
+			w.c.mu.Lock()
+			registered := w.c.by
+			w.c.by = nil
+			w.c.mu.Unlock()
+			for i := from; i < to; i++ {
+				if _, err := w.c.Cancel(w.Context(), fmt.Sprint("m", i)); err != nil {
+					w.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			w.c.mu.Lock()
+			w.c.by = registered
+			w.c.mu.Unlock()
+		}
+		heard := func(n int, within time.Duration) {
+			began := time.Now()
+			for range n {
+				if a := <-ended; a.Err != nil || a.Result.State != Cancelled || time.Since(began) > within {
+					w.Fatalf("%+v after %v", a, time.Since(began))
+				}
+			}
+		}
+		unheard(0, 3)
+		heard(3, 2*many/pollBatch*w.c.interval)
+		unheard(3, 300)
+		notify(w.c.catchUp)
+		heard(297, w.c.interval/2)
+		_ = w.c.Close()
+		for range many - 300 {
+			if a := <-ended; !errors.Is(a.Err, errClosed) {
+				w.Fatalf("%+v", a)
+			}
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/topup/enqueue"
+	"example.com/topup/enqueue/httpapi"
 	"example.com/topup/reloadly"
 	"example.com/topup/worker"
 )
@@ -66,6 +67,10 @@ func exitCode(err error) int {
 		{enqueue.ErrNotReviewable, exitGuard},
 		{enqueue.ErrNotCancellable, exitGuard},
 		{worker.ErrNothingFound, exitGuard},
+		{httpapi.ErrKeyInvalid, exitUsage},
+		{httpapi.ErrKeyExists, exitConflict},
+		{httpapi.ErrNoKey, exitInvalid},
+		{httpapi.ErrNeedsKey, exitUsage},
 	} {
 		if errors.Is(err, known.err) {
 			return known.code

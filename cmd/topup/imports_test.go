@@ -16,6 +16,7 @@ func TestImportDirections(t *testing.T) {
 		allowed []string
 	}{
 		{"enqueue", nil},
+		{"enqueue/httpapi", []string{"enqueue"}},
 		{"reloadly", nil},
 		{"reloadly/sandbox", nil},
 		{"worker", []string{"enqueue", "reloadly"}},

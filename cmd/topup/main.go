@@ -80,8 +80,8 @@ func (a *app) rootCommand() *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the result as JSON, for machines")
 	a.settings.addFlags(root.PersistentFlags())
 	root.AddCommand(
-		a.demoCommand(), a.devCommand(), a.workerCommand(), a.sandboxCommand(),
-		a.sendCommand(), a.getCommand(), a.reviewCommand(), a.holdCommand(), a.releaseCommand(), a.doctorCommand(),
+		a.demoCommand(), a.devCommand(), a.workerCommand(), a.serveCommand(), a.sandboxCommand(),
+		a.sendCommand(), a.getCommand(), a.reviewCommand(), a.holdCommand(), a.releaseCommand(), a.keyCommand(), a.doctorCommand(),
 	)
 	return root
 }

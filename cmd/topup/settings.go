@@ -35,6 +35,9 @@ type Settings struct {
 	ClientSecretFile string        `env:"RELOADLY_CLIENT_SECRET_FILE" help:"A file with the secret"`
 	AuthURL          string        `env:"RELOADLY_AUTH_URL" help:"Where access is granted; empty is Reloadly's own"`
 	APIURL           string        `env:"RELOADLY_API_URL" help:"Where top-ups are sent; empty is the environment's own"`
+	WebhookSecret    string        `env:"RELOADLY_WEBHOOK_SECRET" secret:"true" help:"Signs Reloadly's notifications to serve; empty: they are not taken"`
+	WebhookFile      string        `env:"RELOADLY_WEBHOOK_SECRET_FILE" help:"A file with that secret"`
+	Listen           string        `env:"TOPUP_LISTEN" envDefault:"127.0.0.1:8080" help:"Address of serve; without any API key it must be a loopback one (dev and sandbox have a --listen of their own)"`
 	InFlight         int           `env:"TOPUP_IN_FLIGHT" envDefault:"100" help:"POSTs under way at once in one worker"`
 	Servers          int           `env:"TOPUP_SERVERS" envDefault:"0" help:"asynq servers in one worker; 0 measures the way to Redis and chooses 1 to 24"`
 	Async            bool          `env:"TOPUP_ASYNC" envDefault:"false" help:"Send by POST /topups-async"`
@@ -194,6 +197,7 @@ func (s *Settings) check(flags *pflag.FlagSet) error {
 		{"REDIS_SENTINEL_PASSWORD", s.SentinelPassFile, &s.SentinelPassword},
 		{"RELOADLY_CLIENT_ID", s.ClientIDFile, &s.ClientID},
 		{"RELOADLY_CLIENT_SECRET", s.ClientSecretFile, &s.ClientSecret},
+		{"RELOADLY_WEBHOOK_SECRET", s.WebhookFile, &s.WebhookSecret},
 		{"TOPUP_NUMBER_KEY", s.NumberKeyFile, &s.NumberKey},
 	} {
 		if secret.file == "" {

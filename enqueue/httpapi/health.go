@@ -1,0 +1,37 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+type health struct {
+	Body struct {
+		Status string `json:"status" enum:"ok"`
+	} `nameHint:"Health"`
+}
+
+func healthy() *health {
+	h := &health{}
+	h.Body.Status = "ok"
+	return h
+}
+
+// live is GET /livez. It is never tied to Redis: restarting this process would not
+// bring Redis back.
+func (s *Server) live(context.Context, *struct{}) (*health, error) { return healthy(), nil }
+
+// ready is GET /readyz: whether requests can be served.
+func (s *Server) ready(ctx context.Context, _ *struct{}) (*health, error) {
+	if s.life.Err() != nil {
+		return nil, problem(http.StatusServiceUnavailable, CodeUnavailable, "the server is stopping").retryAfter(time.Second)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if err := s.cfg.Redis.Ping(ctx).Err(); err != nil {
+		s.log.WarnContext(ctx, "redis does not answer", "error", err)
+		return nil, unavailable("Redis does not answer")
+	}
+	return healthy(), nil
+}
