@@ -17,6 +17,7 @@ func TestImportDirections(t *testing.T) {
 	}{
 		{"enqueue", nil},
 		{"enqueue/httpapi", []string{"enqueue"}},
+		{"enqueue/httpapi/monitor", []string{"enqueue", "enqueue/httpapi"}},
 		{"reloadly", nil},
 		{"reloadly/sandbox", nil},
 		{"worker", []string{"enqueue", "reloadly"}},
