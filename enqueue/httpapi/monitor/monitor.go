@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"mime"
 	"net/http"
 	"net/url"
 	"path"
@@ -236,16 +235,21 @@ func saysFromHere(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Origin") != ""
 }
 
+// media are those of asynqmon's files; what a system calls them differs.
+var media = map[string]string{
+	".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".png": "image/png", ".ico": "image/x-icon", ".txt": "text/plain; charset=utf-8",
+}
+
 // file serves what the page is made of; its names change with what is in it.
 func (u *ui) file(w http.ResponseWriter, r *http.Request) {
 	raw := &recorded{header: http.Header{}}
 	u.asynqmon.ServeHTTP(raw, r)
-	media := mime.TypeByExtension(path.Ext(r.URL.Path))
-	if media == "" || bytes.HasPrefix(raw.body.Bytes(), []byte("<!doctype")) { // asynqmon has the page for what it has not
+	kind := media[path.Ext(r.URL.Path)]
+	if kind == "" || bytes.HasPrefix(raw.body.Bytes(), []byte("<!doctype")) { // asynqmon has the page for what it has not
 		http.Error(w, "there is no such file", http.StatusNotFound)
 		return
 	}
-	w.Header().Set("Content-Type", media)
+	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Cache-Control", "private, max-age=86400")
 	_, _ = w.Write(raw.body.Bytes()) // who asked has gone
 }
