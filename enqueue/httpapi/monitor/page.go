@@ -63,7 +63,7 @@ func newPage(text string) (*page, error) {
 
 // leave is the way out.
 var leave = template.Must(template.New("leave").Parse(`<style nonce="{{.Nonce}}">
-#topup-leave { position: fixed; right: 12px; bottom: 8px; font: 13px sans-serif; color: #555 }
+#topup-leave { position: fixed; top: 24px; right: 24px; z-index: 2000; font: 14px sans-serif; color: #555 }
 </style><a id="topup-leave" href="` + logoutPath + `">{{.Name}}: log out</a>`))
 
 // write sends the page to a visitor.
