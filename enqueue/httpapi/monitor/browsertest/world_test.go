@@ -67,7 +67,7 @@ func (w *world) start(address, program string, args ...string) {
 	if _, err := exec.LookPath(program); err != nil {
 		w.Fatalf("%s is missing: make test-browser installs it", program)
 	}
-	cmd := exec.Command(program, args...) //nolint:noctx // it is asked to end, below, and not killed
+	cmd := exec.Command(program, args...)
 	cmd.Env = w.environment
 	var said lockedBuffer
 	cmd.Stdout, cmd.Stderr = &said, &said
