@@ -208,6 +208,13 @@ func TestNew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// It guards itself against other sites, whoever stands in front of it.
+	other := httptest.NewRequestWithContext(context.Background(), "POST", "/monitor/api/queues/topups:pause", nil)
+	other.Header.Set("Sec-Fetch-Site", "cross-site")
+	refused := httptest.NewRecorder()
+	if m.ServeHTTP(refused, other); refused.Code != http.StatusForbidden {
+		t.Error(refused.Code)
+	}
 	// In a server of one's own a key is always needed.
 	out := httptest.NewRecorder()
 	server.Mount(Path, m)
