@@ -1,7 +1,7 @@
 # Needs Go and nothing else; `make test` adds redis-server and prometheus where they are missing.
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo test test-kubernetes lint bench chaos chaos-short chaos-long chaos-campaign crash recovery balance soak redis prometheus
+.PHONY: demo test test-kubernetes test-browser lint bench chaos chaos-short chaos-long chaos-campaign crash recovery balance soak redis prometheus chromium
 
 ## demo: two dozen top-ups on this machine alone, with every kind of outcome
 demo:
@@ -21,9 +21,17 @@ test: redis prometheus
 test-kubernetes: # not cached: Go does not see that files outside of the module have changed
 	cd deploy/kubernetes/check && go test -count=1 ./...
 
+# A module of its own: what drives a browser stays out of the one that pays.
+BROWSERTEST = enqueue/httpapi/monitor/browsertest
+
+## test-browser: the monitor in a real Chromium; installs it where it is missing
+test-browser: redis chromium
+	cd $(BROWSERTEST) && go test -count=1 $(ARGS) ./...
+
 ## lint: golangci-lint, pinned, through the Go toolchain
 lint:
 	go run $(GOLANGCI) run ./...
+	cd $(BROWSERTEST) && go run $(GOLANGCI) run ./...
 
 ## bench: jobs/s, latency and memory on redis-servers that the benchmarks start themselves; some minutes
 bench: redis
@@ -90,4 +98,14 @@ prometheus:
 		brew install prometheus; \
 	else \
 		echo "prometheus is missing, and neither apt-get nor brew is here: install it and run make again" >&2; exit 1; \
+	fi
+
+chromium:
+	@for name in chromium chromium-browser google-chrome; do if command -v $$name >/dev/null 2>&1; then exit 0; fi; done; \
+	if command -v apt-get >/dev/null 2>&1; then \
+		echo "chromium is missing: installing it with apt-get (the browser test starts it without a screen)"; \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; \
+	else \
+		echo "chromium is missing, and apt-get is not here: install it and run make again" >&2; exit 1; \
 	fi

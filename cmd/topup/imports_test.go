@@ -17,6 +17,7 @@ func TestImportDirections(t *testing.T) {
 	}{
 		{"enqueue", nil},
 		{"enqueue/httpapi", []string{"enqueue", "enqueue/campaign", "reloadly"}},
+		{"enqueue/httpapi/monitor", []string{"enqueue", "enqueue/campaign", "enqueue/httpapi", "reloadly"}},
 		{"reloadly", nil},
 		{"reloadly/sandbox", nil},
 		{"enqueue/campaign", []string{"enqueue", "reloadly"}},

@@ -2,11 +2,14 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 
 	"github.com/spf13/cobra"
 
+	"example.com/topup/enqueue"
 	"example.com/topup/enqueue/httpapi"
+	"example.com/topup/enqueue/httpapi/monitor"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -15,7 +18,8 @@ func (a *app) serveCommand() *cobra.Command {
 		Short: "Take top-ups over HTTP, until a signal comes",
 		Long: "Take top-ups over HTTP from callers in any language, until a signal comes. Workers send them.\n" +
 			"GET /openapi.json describes the API; enqueue/httpapi/examples has it in Python, curl and Node.\n" +
-			"Without any API key (topup key create) it listens on loopback addresses alone.",
+			"Without any API key (topup key create) it listens on loopback addresses alone.\n" +
+			"/monitor shows the queues in a browser, behind the same keys: read-only without --monitor-write.",
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, o, closeClient, err := a.connect(c.Context())
@@ -35,6 +39,7 @@ func (a *app) serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			shown := a.mountMonitor(server, o, client, log)
 			listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.settings.Listen)
 			if err != nil {
 				return usage(fmt.Errorf("listen on %s: %w", a.settings.Listen, err))
@@ -43,8 +48,23 @@ func (a *app) serveCommand() *cobra.Command {
 				return err
 			}
 			defer rereadOnHangup(ctx, a.settings, o, nil, log)()
-			log.Info("serving", "address", listener.Addr().String(), "redis", o.url, "webhook", a.settings.WebhookSecret != "")
+			log.Info("serving", "address", listener.Addr().String(), "redis", o.url, "webhook", a.settings.WebhookSecret != "", "monitor", shown)
 			return server.Serve(ctx, listener)
 		},
 	}
+}
+
+// mountMonitor puts asynqmon beside the API, and reports whether it did. The API is
+// served without it too.
+func (a *app) mountMonitor(server *httpapi.Server, o *opened, client *enqueue.Client, log *slog.Logger) bool {
+	if !a.settings.Monitor {
+		return false
+	}
+	m, err := monitor.New(monitor.Config{Redis: o.rdb, Ledger: client.Ledger(), Door: server, Write: a.settings.MonitorWrite, Logger: log})
+	if err != nil {
+		log.Warn("the monitor is off", "error", err)
+		return false
+	}
+	server.Mount(monitor.Path, m)
+	return true
 }

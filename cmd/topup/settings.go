@@ -38,6 +38,8 @@ type Settings struct {
 	WebhookSecret    string        `env:"RELOADLY_WEBHOOK_SECRET" secret:"true" help:"Signs Reloadly's notifications to serve; empty: they are not taken"`
 	WebhookFile      string        `env:"RELOADLY_WEBHOOK_SECRET_FILE" help:"A file with that secret"`
 	Listen           string        `env:"TOPUP_LISTEN" envDefault:"127.0.0.1:8080" help:"Address of serve; without any API key it must be a loopback one (dev and sandbox have a --listen of their own)"`
+	Monitor          bool          `env:"TOPUP_MONITOR" envDefault:"true" help:"serve shows asynqmon, the web page of the queues, at /monitor, to keys with the scope read"`
+	MonitorWrite     bool          `env:"TOPUP_MONITOR_WRITE" envDefault:"false" help:"There, keys with the scope control may pause queues and run, archive and delete tasks"`
 	InFlight         int           `env:"TOPUP_IN_FLIGHT" envDefault:"100" help:"POSTs under way at once in one worker"`
 	Servers          int           `env:"TOPUP_SERVERS" envDefault:"0" help:"asynq servers in one worker; 0 measures the way to Redis and chooses 1 to 24"`
 	Async            bool          `env:"TOPUP_ASYNC" envDefault:"false" help:"Send by POST /topups-async"`

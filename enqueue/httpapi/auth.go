@@ -17,8 +17,8 @@ import (
 // nothing.
 const keyless = "no-key-is-needed-here"
 
-// bearer is the secret of a request, empty where it has none.
-func bearer(r *http.Request) string {
+// Bearer is the secret of a request, empty where it has none.
+func Bearer(r *http.Request) string {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return ""
@@ -39,7 +39,7 @@ func (s *Server) authorize(x *exchange, scope Scope) *Problem {
 	if open {
 		return nil
 	}
-	key, err := s.keys.find(ctx, bearer(x.r))
+	key, err := s.keys.find(ctx, Bearer(x.r))
 	switch {
 	case err != nil:
 		s.log.Warn("redis did not say whether a key holds", "error", err)

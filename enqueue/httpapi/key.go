@@ -43,6 +43,9 @@ type Key struct {
 	hash string
 }
 
+// Hash is the SHA-256 of the key's secret, which names the key without opening anything.
+func (k *Key) Hash() string { return k.hash }
+
 // Allows reports whether the key has the scope.
 func (k *Key) Allows(scope Scope) bool { return slices.Contains(k.Scopes, scope) }
 
@@ -212,7 +215,11 @@ func (s *Keys) find(ctx context.Context, secret string) (*Key, error) {
 	if len(secret) != secretLength || !strings.HasPrefix(secret, secretPrefix) {
 		return nil, nil
 	}
-	hash := hashSecret(secret)
+	return s.findHash(ctx, hashSecret(secret))
+}
+
+// findHash is the key whose secret has the hash, or nil.
+func (s *Keys) findHash(ctx context.Context, hash string) (*Key, error) {
 	now := time.Now()
 	s.mu.Lock()
 	entry, ok := s.known[hash]
