@@ -52,7 +52,7 @@ chaos-short: redis
 chaos-long: redis
 	@$(CHAOS) -size long -seed 1001 -seeds 10 $(ARGS)
 
-## chaos-campaign: the jobs come from campaigns that are paused, resumed and cancelled; three seeds, about ten minutes
+## chaos-campaign: the jobs come from campaigns that are paused, resumed and cancelled; three seeds, about eight minutes
 chaos-campaign: redis
 	@$(CHAOS) -campaign -seed 1 -seeds 3 $(ARGS)
 

@@ -39,7 +39,7 @@ func (w *world) judgeCampaigns(ctx context.Context, client *enqueue.Client, e *e
 		if err := o.judgeRows(ctx, store, p, e, ended); err != nil {
 			return nil, err
 		}
-		n, err := o.judgeLog(ctx, store, once)
+		n, err := o.judgeLog(ctx, store, once, !p.Campaign.Ended.IsZero())
 		if err != nil {
 			return nil, err
 		}
@@ -63,8 +63,9 @@ func (o *organiser) judgeRows(ctx context.Context, store *campaign.Store, p *cam
 	if err != nil {
 		return err
 	}
-	if p.Campaign.Ended.IsZero() {
-		c.wrong("campaign %s has not ended: %v %v", o.name, p.States, p.Reasons)
+	waits := slices.ContainsFunc(o.jobs, func(j *job) bool { return towardsReview(e.results[enqueue.CanonicalID(j.topUp.ID)]) })
+	if p.Campaign.Ended.IsZero() != waits {
+		c.wrong("campaign %s has ended: %v, and of some rows it is waited for a person: %v, %v", o.name, !p.Campaign.Ended.IsZero(), waits, p.States)
 	}
 	if o.cancels != (p.Campaign.State == campaign.Cancelled) {
 		c.wrong("campaign %s is %s", o.name, p.Campaign.State)
@@ -97,7 +98,7 @@ func (o *organiser) judgeRows(ctx context.Context, store *campaign.Store, p *cam
 
 // judgeLog sees to it that an end is told once: again only when something was to be done
 // again. What Redis forgot, it forgot of the log as well.
-func (o *organiser) judgeLog(ctx context.Context, store *campaign.Store, c *check) (finished int, err error) {
+func (o *organiser) judgeLog(ctx context.Context, store *campaign.Store, c *check, ended bool) (finished int, err error) {
 	events, err := store.Log(ctx, o.name)
 	if err != nil {
 		return 0, err
@@ -117,8 +118,8 @@ func (o *organiser) judgeLog(ctx context.Context, store *campaign.Store, c *chec
 			over = false
 		}
 	}
-	if !over {
-		c.wrong("campaign %s told of no end: %v", o.name, words)
+	if over != ended {
+		c.wrong("campaign %s has ended: %v, and its log says %v", o.name, ended, words)
 	}
 	return finished, nil
 }
@@ -142,11 +143,13 @@ func (o *organiser) judgePauses(e *evidence, c *check) (sent int) {
 	return sent
 }
 
-// campaignsOpen counts the campaigns that have not ended.
-func (w *world) campaignsOpen(ctx context.Context) int {
+// campaignsOpen counts the campaigns that have not ended, and still may in this run: of some
+// rows only a person will decide, when their day is over.
+func (w *world) campaignsOpen(ctx context.Context, waiting map[string]int) int {
 	open := 0
 	for _, o := range w.organisers {
-		if c, err := o.store.Find(ctx, o.name); err != nil || c.Ended.IsZero() {
+		look, err := o.store.Looks(ctx, []string{o.name})
+		if err != nil || !look[0].Ended && (look[0].Rest > 0 || look[0].Open != waiting[enqueue.CanonicalID(o.name)] || look[0].Open == 0) {
 			open++
 		}
 	}

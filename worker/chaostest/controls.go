@@ -31,7 +31,7 @@ var controls = []control{
 		s.LateReport, s.RedisKills, s.Rollbacks = true, 0, 0
 	}},
 	{"fresh-job", "each handing over of a row has a job of its own", []string{checkStranger}, campaigns},
-	{"count-twice", "a row is counted as often as its end is told", []string{checkSums}, campaigns},
+	{"count-twice", "a row that was counted stays open, and is counted again", []string{checkSums}, campaigns},
 	{"appendonly-no", "Redis keeps no file", []string{checkProducer, checkLost}, func(s *settings) {
 		s.AppendOnly, s.RedisKills, s.Rollbacks = false, 2, 0
 	}},

@@ -194,12 +194,13 @@ func (w *world) again(ctx context.Context) {
 // open counts the jobs that are not settled, and still may be in this run.
 func (w *world) open(ctx context.Context) int {
 	open := 0
-	if len(w.organisers) > 0 {
-		open = w.campaignsOpen(ctx)
-	}
+	waiting := map[string]int{} // by their campaign
 	for _, a := range w.producers.client.GetMany(ctx, w.ids()) {
 		idle := time.Since(a.Result.UpdatedAt) > 6*w.settings.settle()+w.settings.reportDelay()
 		if a.Err == nil && (a.Result.State.Settled() || idle && towardsReview(a.Result)) {
+			if !a.Result.State.Settled() {
+				waiting[a.Result.Campaign]++
+			}
 			continue
 		}
 		if len(w.organisers) > 0 && errors.Is(a.Err, enqueue.ErrNotFound) { // its row is cancelled, or its campaign has not ended
@@ -207,7 +208,7 @@ func (w *world) open(ctx context.Context) int {
 		}
 		open++
 	}
-	return open
+	return open + w.campaignsOpen(ctx, waiting)
 }
 
 func (w *world) ids() []string {
