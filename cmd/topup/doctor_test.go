@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -20,6 +21,10 @@ import (
 // in a ledger would be findings.
 func TestDoctorScripts(t *testing.T) {
 	sys, _ := startOn(t, "redis://"+startData(t).addr, 1.0/50)
+	eventually(t, time.Minute, "the worker tells of itself", func() bool {
+		servers, err := asynq.NewInspectorFromRedisClient(sys.opened.rdb).Servers()
+		return err == nil && len(servers) > 0
+	})
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/doctor", RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
