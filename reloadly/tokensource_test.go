@@ -233,7 +233,7 @@ func TestTokenIsRenewedEarlyWithoutDelayOrHarm(t *testing.T) {
 	}
 	eventually(t, "the early renewal", func() bool { return p.tokenRequests() == 2 })
 	c.access.work.Wait() // a try that is still under way would be the next one's, too
-	for range 10 { // the next try is for later
+	for range 10 {       // the next try is for later
 		if err := c.Ready(t.Context()); err != nil {
 			t.Error(err)
 		}
