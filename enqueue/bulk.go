@@ -163,16 +163,7 @@ func (c *Client) getWindow(ctx context.Context, ids []string) []Answered {
 			out[i].Result = r.Result()
 		}
 	}
-	if len(gone) == 0 {
-		return out
-	}
-	tombs := make([]*redis.StringCmd, len(gone))
-	for k, i := range gone {
-		tombs[k] = pipe.Get(ctx, tombKey(ids[i]))
-	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	for k, i := range gone {
-		tomb, err := tombs[k].Result()
+	c.eachTomb(ctx, ids, gone, func(i int, tomb string, err error) {
 		switch {
 		case errors.Is(err, redis.Nil):
 			out[i].Err = fmt.Errorf("job %q: %w", ids[i], ErrNotFound)
@@ -182,6 +173,24 @@ func (c *Client) getWindow(ctx context.Context, ids []string) []Answered {
 			r, err := decodeTomb(ids[i], tomb)
 			out[i].Result, out[i].Err = r.Result(), err
 		}
-	}
+	})
 	return out
+}
+
+// eachTomb reads what is left of the jobs that have no record: those of ids at the
+// places gone. The error is [redis.Nil] where nothing is left.
+func (c *Client) eachTomb(ctx context.Context, ids []string, gone []int, f func(i int, tomb string, err error)) {
+	if len(gone) == 0 {
+		return
+	}
+	pipe := c.rdb.Pipeline()
+	tombs := make([]*redis.StringCmd, len(gone))
+	for k, i := range gone {
+		tombs[k] = pipe.Get(ctx, tombKey(ids[i]))
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	for k, i := range gone {
+		tomb, err := tombs[k].Result()
+		f(i, tomb, err)
+	}
 }

@@ -61,22 +61,7 @@ func (c *Client) glanceWindow(ctx context.Context, ids []string) []Glance {
 			out[i].Err = fmt.Errorf("record of job %q is %w", id, errDamaged)
 		}
 	}
-	if len(gone) > 0 {
-		c.glanceTombs(ctx, ids, gone, out)
-	}
-	return out
-}
-
-// glanceTombs reads what is left of jobs that have no record.
-func (c *Client) glanceTombs(ctx context.Context, ids []string, gone []int, out []Glance) {
-	pipe := c.rdb.Pipeline()
-	tombs := make([]*redis.StringCmd, len(gone))
-	for k, i := range gone {
-		tombs[k] = pipe.Get(ctx, tombKey(ids[i]))
-	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	for k, i := range gone {
-		tomb, err := tombs[k].Result()
+	c.eachTomb(ctx, ids, gone, func(i int, tomb string, err error) {
 		switch {
 		case errors.Is(err, redis.Nil):
 			out[i].Missing = true
@@ -87,7 +72,8 @@ func (c *Client) glanceTombs(ctx context.Context, ids []string, gone []int, out 
 		default:
 			out[i].State = letters[tomb[0]]
 		}
-	}
+	})
+	return out
 }
 
 // CancelMany withdraws many jobs as [Client.Cancel] does, and has one error for each,

@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,15 +20,7 @@ func TestLoadAsks(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.RedisURL, s.TimeScale = "memory://", 1.0/50
-	sys, err := startSystem(context.WithoutCancel(t.Context()), s, "127.0.0.1:0", sandbox.Config{}, slog.New(slog.DiscardHandler), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := sys.close(); err != nil {
-			t.Error(err)
-		}
-	})
+	sys := startWith(t, s, sandbox.Config{})
 	file := filepath.Join(t.TempDir(), "ask.csv")
 	if err := os.WriteFile(file, []byte("phone,amount,currency\n+2348056234501,500,sender\n"), 0o600); err != nil {
 		t.Fatal(err)

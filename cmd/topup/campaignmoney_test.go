@@ -2,10 +2,8 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -39,15 +37,7 @@ func newPayday(t *testing.T) *payday {
 		t.Fatal(err)
 	}
 	s.RedisURL, s.TimeScale = "redis://"+server.addr+"/0", 1.0/50
-	sys, err := startSystem(context.WithoutCancel(t.Context()), s, "127.0.0.1:0", sandbox.Config{Balance: "100000000 NGN"}, slog.New(slog.DiscardHandler), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := sys.close(); err != nil {
-			t.Error(err)
-		}
-	})
+	sys := startWith(t, s, sandbox.Config{Balance: "100000000 NGN"})
 	return &payday{T: t, sys: sys, addr: server.addr, dir: t.TempDir(), want: map[string]int{}}
 }
 

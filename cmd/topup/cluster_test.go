@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -116,9 +115,10 @@ func (sys *system) campaignOnCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"fed", "withdrawn"} {
-		for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
-			p, err := store.Progress(ctx, name, sys.client)
-			if err != nil {
+		var p *campaign.Progress
+		eventually(t, 2*time.Minute, "campaign "+name+" ends", func() bool {
+			var err error
+			if p, err = store.Progress(ctx, name, sys.client); err != nil {
 				t.Fatal(err)
 			}
 			sum := 0
@@ -128,33 +128,23 @@ func (sys *system) campaignOnCluster(t *testing.T) {
 			if sum != 700 {
 				t.Fatalf("%s: %v", name, p.States)
 			}
-			if !p.Campaign.Ended.IsZero() {
-				if name == "fed" && p.States[enqueue.Succeeded] != 700 || name == "withdrawn" && p.States[enqueue.Cancelled] == 0 {
-					t.Errorf("%s: %v %v", name, p.States, p.Codes)
-				}
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: %v %v", name, p.States, p.Reasons)
-			}
+			return !p.Campaign.Ended.IsZero()
+		})
+		if name == "fed" && p.States[enqueue.Succeeded] != 700 || name == "withdrawn" && p.States[enqueue.Cancelled] == 0 {
+			t.Errorf("%s: %v %v", name, p.States, p.Codes)
 		}
 	}
 	if list, err := store.List(ctx); err != nil || len(list) != 2 {
 		t.Error(list, err)
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) { // the feeder lets go of both
+	eventually(t, time.Minute, "the feeder lets go of both", func() bool {
 		holds, err := worker.NewHolds(rdb, worker.HoldConfig{}).List(ctx)
 		names, err2 := store.Active(ctx)
 		if err := errors.Join(err, err2); err != nil {
 			t.Fatal(err)
 		}
-		if len(holds)+len(names) == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(holds, names)
-		}
-	}
+		return len(holds)+len(names) == 0
+	})
 }
 
 // A held campaign waits; lost wake-ups are found by the sweeper once it is released.
@@ -327,15 +317,7 @@ func startOn(t *testing.T, url string, scale float64) (*system, *slotWatch) {
 		t.Fatal(err)
 	}
 	s.RedisURL, s.TimeScale, s.InFlight = url, scale, 20
-	sys, err := startSystem(context.WithoutCancel(t.Context()), s, "127.0.0.1:0", sandbox.Config{}, slog.New(slog.DiscardHandler), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := sys.close(); err != nil {
-			t.Error(err)
-		}
-	})
+	sys := startWith(t, s, sandbox.Config{})
 	watch := &slotWatch{}
 	sys.opened.rdb.AddHook(watch)
 	return sys, watch

@@ -25,8 +25,20 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.RedisURL, s.TimeScale = "memory://", 1.0/50
+	sys := startWith(t, s, sandbox.Config{})
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true,
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Setup: sys.environment,
+	})
+}
+
+// startWith starts Redis' client, the simulator and a worker in this process, until the
+// test is over.
+func startWith(t *testing.T, s Settings, sim sandbox.Config) *system {
+	t.Helper()
 	// The parent's context: a script's own would end the worker before its last job.
-	sys, err := startSystem(context.WithoutCancel(t.Context()), s, "127.0.0.1:0", sandbox.Config{}, slog.New(slog.DiscardHandler), nil)
+	sys, err := startSystem(context.WithoutCancel(t.Context()), s, "127.0.0.1:0", sim, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,11 +47,7 @@ func TestScripts(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true,
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
-		Setup: sys.environment,
-	})
+	return sys
 }
 
 // environment is what a script's commands need to reach the system.

@@ -62,14 +62,10 @@ func TestServe(t *testing.T) {
 		text, _ := io.ReadAll(answer.Body)
 		return answer.StatusCode, string(text)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if status, _ := ask("GET", "/readyz", ""); status == http.StatusOK {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("it does not listen: " + errs.String())
-		}
-	}
+	eventually(t, 20*time.Second, "it listens", func() bool {
+		status, _ := ask("GET", "/readyz", "")
+		return status == http.StatusOK
+	})
 	status, text := ask("POST", "/v1/topups?n=0503971821", `{"amount":832,"customIdentifier":"served","recipientPhone":{"countryCode":"AE","number":"0503971821"}}`)
 	if status != http.StatusAccepted || !strings.Contains(text, `"state":"queued"`) {
 		t.Errorf("%d %s", status, text)

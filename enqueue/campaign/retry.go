@@ -15,10 +15,9 @@ const (
 	retryParallel = 32
 )
 
-// jobless reports whether the row never became a job of its own: worker.Feeder gives
-// these codes.
+// jobless reports whether the row never became a job of its own.
 func (e End) jobless() bool {
-	return e.Code == "CONFLICT" || e.Code == "INVALID" || e.Code == "EXPIRED_ID"
+	return e.Code == CodeConflict || e.Code == CodeInvalid || e.Code == CodeExpiredID
 }
 
 // retry sends the file's rows again whose jobs failed or were refunded. What never
