@@ -79,15 +79,16 @@ func (l *Ledger) Settle(ctx context.Context, id string, o Outcome, along func(re
 	return l.call(ctx, outcomeScript, id, along, args...)
 }
 
-// Absent notes a healthy look-up of all of the job's identifiers that found
+// Absent notes a healthy look-up of all of the job's identifiers that found nothing.
+// r is the job as it was before the look-up: of a job that has changed since, it proves
 // nothing. date is the provider's own clock, zero where it was not sent; later is
 // when to look again where that is not determined by the rules.
-func (l *Ledger) Absent(ctx context.Context, id string, date time.Time, later time.Duration) (Answer, error) {
+func (l *Ledger) Absent(ctx context.Context, r *Record, date time.Time, later time.Duration) (Answer, error) {
 	var provider int64
 	if !date.IsZero() {
 		provider = date.UnixMilli()
 	}
-	return l.call(ctx, absentScript, id, nil, provider, l.cfg.AbsentAnswers, l.cfg.AbsentSpacing.Milliseconds(),
+	return l.call(ctx, absentScript, r.TopUp.ID, nil, r.Version, provider, l.cfg.AbsentAnswers, l.cfg.AbsentSpacing.Milliseconds(),
 		l.cfg.Patience.Milliseconds(), max(1, later.Milliseconds()), l.cfg.ClockSkew.Milliseconds(), MaxGeneration)
 }
 

@@ -155,7 +155,7 @@ func (w *world) settle(id string, o Outcome) (Answer, error) {
 }
 
 func (w *world) absent(id string) (Answer, error) {
-	return w.l.Absent(w.Context(), id, time.Time{}, time.Minute)
+	return w.l.Absent(w.Context(), w.record(id), time.Time{}, time.Minute)
 }
 
 // sent leaves the job in unknown after one send without an answer.
@@ -172,7 +172,7 @@ func (w *world) almostProven(l *Ledger, id string) {
 	w.Helper()
 	time.Sleep(11 * time.Minute)
 	for range l.cfg.AbsentAnswers - 1 {
-		w.want("wait", Unknown)(l.Absent(w.Context(), id, time.Time{}, time.Minute))
+		w.want("wait", Unknown)(l.Absent(w.Context(), w.record(id), time.Time{}, time.Minute))
 		time.Sleep(5 * time.Minute)
 	}
 }

@@ -248,18 +248,41 @@ func TestRefusalWithoutAPost(t *testing.T) {
 	})
 }
 
+// Guard 5: an empty look-up proves something of the job as it was then. What it says
+// after another send proves nothing, and of two at once one is followed up.
+func TestLookUpOfWhatHasChanged(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.sent("u")
+		before := w.record("u")
+		w.almostProven(w.l, "u")
+		w.want("resend", Queued)(w.absent("u"))
+		w.want("look", Unknown)(w.settle("u", Outcome{Kind: KindUnknown, Claim: w.begin("u"), Code: "TIMEOUT", Delay: time.Second}))
+		time.Sleep(11 * time.Minute)
+		w.want("busy", Unknown)(w.l.Absent(w.Context(), before, time.Now(), time.Minute))
+
+		together := w.record("u")
+		first := w.want("wait", Unknown)(w.l.Absent(w.Context(), together, time.Now(), time.Minute))
+		second := w.want("busy", Unknown)(w.l.Absent(w.Context(), together, time.Now(), time.Minute))
+		if second.Version != first.Version || !second.NextAt.Equal(first.NextAt) {
+			w.Fatalf("%+v, %+v", first, second)
+		}
+		time.Sleep(time.Until(first.NextAt))
+		w.want("resend", Queued)(w.absent("u"))
+	})
+}
+
 // Reloadly's clock stands still: a person is asked, and Reloadly is not asked every second.
 func TestProviderClockStandsStill(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.sent("u")
 		stopped := time.Now()
 		time.Sleep(11 * time.Minute)
-		a := w.want("wait", Unknown)(w.l.Absent(w.Context(), "u", stopped, 15*time.Minute))
+		a := w.want("wait", Unknown)(w.l.Absent(w.Context(), w.record("u"), stopped, 15*time.Minute))
 		if wait := time.Until(a.NextAt); wait != 15*time.Minute {
 			w.Fatal(wait)
 		}
 		time.Sleep(24 * time.Hour)
-		w.want("review", NeedsReview)(w.l.Absent(w.Context(), "u", stopped, time.Minute))
+		w.want("review", NeedsReview)(w.l.Absent(w.Context(), w.record("u"), stopped, time.Minute))
 	})
 }
 
@@ -295,9 +318,9 @@ func TestUnknownIsSentAgainOnlyWhenProvenAbsent(t *testing.T) {
 			time.Sleep(time.Until(a.NextAt))
 		}
 		// Reloadly's own clock says that it is too early.
-		w.want("wait", Unknown)(w.l.Absent(w.Context(), "u", w.record("u").SentAt.Add(9*time.Minute), time.Minute))
+		w.want("wait", Unknown)(w.l.Absent(w.Context(), w.record("u"), w.record("u").SentAt.Add(9*time.Minute), time.Minute))
 		time.Sleep(time.Minute)
-		a := w.want("wait", Unknown)(w.l.Absent(w.Context(), "u", time.Now(), time.Minute))
+		a := w.want("wait", Unknown)(w.l.Absent(w.Context(), w.record("u"), time.Now(), time.Minute))
 		if time.Until(a.NextAt) != 5*time.Minute {
 			w.Fatal(time.Until(a.NextAt))
 		}
@@ -455,14 +478,14 @@ func TestRestartedRedis(t *testing.T) {
 		// A refusal of a send under the old process does not count, its success does.
 		w.want("ignored", Sending)(l.Settle(w.Context(), "s", Outcome{Kind: KindFailed, Claim: claim, Code: "X"}, nil))
 		w.want("done", Succeeded)(l.Settle(w.Context(), "s", Outcome{Kind: KindSucceeded, Claim: claim, Transaction: tx(3, "SUCCESSFUL")}, nil))
-		w.want("look", Unknown)(l.Absent(w.Context(), "u", time.Time{}, time.Minute))
+		w.want("look", Unknown)(l.Absent(w.Context(), w.record("u"), time.Time{}, time.Minute))
 
 		time.Sleep(9 * time.Minute)
 		for _, id := range []string{"q", "u"} { // not yet settled: that is counted from the restart
-			w.want("wait", Unknown)(l.Absent(w.Context(), id, time.Time{}, time.Minute))
+			w.want("wait", Unknown)(l.Absent(w.Context(), w.record(id), time.Time{}, time.Minute))
 		}
 		w.almostProven(l, "q")
-		w.want("resend", Queued)(l.Absent(w.Context(), "q", time.Time{}, time.Minute))
+		w.want("resend", Queued)(l.Absent(w.Context(), w.record("q"), time.Time{}, time.Minute))
 		w.want("send", Sending)(l.Begin(w.Context(), "q", NewClaim()))
 
 		// A suspect job takes no new identifier, and a refusal needs one more look.
@@ -763,7 +786,7 @@ func TestSuspectTakesNoNewIdentifier(t *testing.T) {
 		l := w.restarted("other")
 		w.want("look", Unknown)(l.Begin(w.Context(), "s", NewClaim()))
 		w.almostProven(l, "s")
-		w.want("resend", Queued)(l.Absent(w.Context(), "s", time.Time{}, time.Minute))
+		w.want("resend", Queued)(l.Absent(w.Context(), w.record("s"), time.Time{}, time.Minute))
 		for _, o := range []Outcome{{Kind: KindRetry, Reason: Backoff, Delay: time.Second}, {Kind: KindInUse, Code: "U", Delay: time.Second}} {
 			o.Claim = NewClaim()
 			w.want("send", Sending)(l.Begin(w.Context(), "s", o.Claim))
@@ -773,7 +796,7 @@ func TestSuspectTakesNoNewIdentifier(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		w.almostProven(l, "s")
-		w.want("wait", Unknown)(l.Absent(w.Context(), "s", time.Time{}, time.Minute))
+		w.want("wait", Unknown)(l.Absent(w.Context(), w.record("s"), time.Time{}, time.Minute))
 		if r := w.record("s"); r.Generation != 0 {
 			w.Fatal(r.Generation)
 		}

@@ -217,7 +217,7 @@ func (w *model) reconcile(t *rapid.T, p *modelProcess, j *modelJob, r *Record) {
 			w.book(t, p, j, "", Outcome{Kind: KindForeign})
 		default:
 			j.empty = append(j.empty, looked)
-			w.concluded(t, j, w.did(t, j)(p.ledger.Absent(ctx, j.id, f.date, w.later())))
+			w.concluded(t, j, w.did(t, j)(p.ledger.Absent(ctx, r, f.date, w.later())))
 		}
 	})
 }

@@ -108,7 +108,11 @@ func TestRealRedisRestarts(t *testing.T) {
 	}
 	began := time.Now()
 	for a.Word != "resend" {
-		if a, err = l.Absent(ctx, "waits", time.Time{}, 50*time.Millisecond); err != nil {
+		r, err := l.Load(ctx, "waits")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err = l.Absent(ctx, r, time.Time{}, 50*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 		if time.Since(began) > 10*time.Second {

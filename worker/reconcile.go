@@ -84,7 +84,7 @@ func (w *Worker) reconcile(ctx context.Context, r *enqueue.Record) error {
 	if f.foreign {
 		return w.book(ctx, r, enqueue.Outcome{Kind: enqueue.KindForeign})
 	}
-	answer, err := w.ledger.Absent(ctx, id, f.date, w.lookupDelay(w.age(r)))
+	answer, err := w.ledger.Absent(ctx, r, f.date, w.lookupDelay(w.age(r)))
 	return w.follow(ctx, id, answer, err)
 }
 

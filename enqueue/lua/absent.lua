@@ -1,11 +1,12 @@
 -- absent notes a healthy look-up that found nothing, and draws the conclusion when
--- enough of them lie behind the settle time. A: when the provider's own clock says
--- it is (ms, 0 unknown), answers needed, their spacing (ms), after how long without
--- a fate a person decides (ms), the next look-up otherwise (ms from now), by how
--- much the provider's clock may be off (ms), the highest generation.
+-- enough of them lie behind the settle time. A: the version for which it was made, when
+-- the provider's own clock says it is (ms, 0 unknown), answers needed, their spacing (ms),
+-- after how long without a fate a person decides (ms), the next look-up otherwise (ms from
+-- now), by how much the provider's clock may be off (ms), the highest generation.
 -- Answers: busy, wait, look, resend, next_identifier, failed, review.
-local provider, needed, spacing, patience, later, skew, top = tonumber(A[1]), tonumber(A[2]), tonumber(A[3]), tonumber(A[4]), tonumber(A[5]), tonumber(A[6]), tonumber(A[7])
-if state ~= 'unknown' then
+local seen, provider, needed, spacing, patience, later, skew, top = tonumber(A[1]), tonumber(A[2]), tonumber(A[3]), tonumber(A[4]), tonumber(A[5]), tonumber(A[6]), tonumber(A[7]), tonumber(A[8])
+-- What was looked for before something else happened to the job proves nothing about it now.
+if state ~= 'unknown' or version ~= seen then
   return answer('busy', number('na'))
 end
 if strange then
