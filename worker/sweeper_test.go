@@ -31,7 +31,10 @@ func sweeping(t *testing.T, f func(*broom)) {
 	t.Helper()
 	together(t, func(fl *fleet) {
 		b := &broom{fleet: fl, rdb: fl.process()}
-		b.jobs = enqueue.NewClient(b.rdb, enqueue.ClientConfig{Ledger: enqueue.LedgerConfig{Epoch: "test"}})
+		b.jobs = enqueue.NewClient(b.rdb, enqueue.ClientConfig{
+			Ledger:  enqueue.LedgerConfig{Epoch: "test"},
+			Headers: func(context.Context, string) map[string]string { return map[string]string{"traceparent": "of the caller"} },
+		})
 		b.Sweeper = NewSweeper(b.rdb, b.jobs.Ledger(), asynq.NewInspectorFromRedisClient(b.rdb), asynq.NewClientFromRedisClient(b.rdb),
 			SweeperConfig{Logger: slog.New(slog.NewTextHandler(&b.log, nil))})
 		f(b)
@@ -169,6 +172,9 @@ func TestSweeperWakesUp(t *testing.T) {
 				if id, version, err := enqueue.DecodeTask(info.Payload); id != "a:5" || version != 1 || err != nil {
 					t.Errorf("payload %q, %d, %v", id, version, err)
 				}
+				if readable := c.state != "" && c.state != "rest"; readable != (info.Headers["traceparent"] == "of the caller") {
+					t.Errorf("headers %v", info.Headers)
+				}
 				b.sweep(0) // not at once again
 				wantArchived := int64(0)
 				if c.state == "archived" {
@@ -183,6 +189,33 @@ func TestSweeperWakesUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// takenUp lets a worker take the task up just before the sweeper looks into its queue's list.
+type takenUp struct{ b *broom }
+
+func (h takenUp) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "lindex" {
+			h.b.force(enqueue.QueueTopUps, "a:5", "active")
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (takenUp) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (takenUp) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func TestSweeperLeavesWhatIsTakenUpMeanwhile(t *testing.T) {
+	sweeping(t, func(b *broom) {
+		b.submit("a:5", "")
+		time.Sleep(20 * time.Second)
+		b.rdb.AddHook(takenUp{b})
+		b.sweep(0)
+	})
 }
 
 func TestSweeperLooksForTheLaterTask(t *testing.T) {
@@ -340,6 +373,11 @@ func TestSweeperWakesUpWhatADeadWorkerHad(t *testing.T) {
 			tasks, err := b.inspector.ListPendingTasks(enqueue.QueueFollowups)
 			if err != nil || len(tasks) == 0 || len(tasks) > 2 { // the sweep's own may be beside it
 				t.Errorf("%v before: tasks %v, %v", before, tasks, err)
+			}
+			for _, task := range tasks {
+				if task.Headers["traceparent"] != "of the caller" {
+					t.Errorf("%v before: headers %v", before, task.Headers)
+				}
 			}
 			if n, err := b.Orphans(ctx); n != 0 || err != nil {
 				t.Errorf("%v before: woken up again: %d, %v", before, n, err)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/hex"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -93,6 +94,15 @@ func TestTraces(t *testing.T) {
 	}
 	worker.ends() // which sends off what is left
 
+	// On a busy machine the sweeper may be faster than the worker that is about to write the
+	// next wake-up, and then knows of no trace.
+	lost := map[string]bool{}
+	for line := range strings.Lines(worker.text()) {
+		var said struct{ Msg, Job, Found string }
+		if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "a job without a wake-up has one again" && said.Found == "missing" {
+			lost[said.Job] = true
+		}
+	}
 	for id, posts := range map[string][]string{"paid-at-once": {"delivered"}, "cannot-at-first": {"refused", "delivered"}, "lost-at-first": {"unknown", "delivered"}} {
 		spans := seen.of(id)
 		if len(spans["topup enqueue"]) != 1 || len(spans["topup POST"]) != len(posts) {
@@ -103,9 +113,6 @@ func TestTraces(t *testing.T) {
 		for _, list := range spans {
 			for _, span := range list {
 				byID[hex.EncodeToString(span.SpanId)] = span
-				if !bytes.Equal(span.TraceId, root.TraceId) {
-					t.Errorf("%s: %s is in another trace", id, span.Name)
-				}
 			}
 		}
 		for i, post := range spans["topup POST"] {
@@ -116,9 +123,15 @@ func TestTraces(t *testing.T) {
 			if handle == nil || handle.Name != "topup handle" || attributes(handle)["topup.state"] == "" {
 				t.Errorf("%s: the POST is a child of %v", id, handle)
 			}
+			if lost[id] {
+				continue
+			}
 			for span, steps := post, 0; span != root; span, steps = byID[hex.EncodeToString(span.ParentSpanId)], steps+1 {
 				if span == nil || steps > 50 {
 					t.Fatalf("%s: no way leads from the POST to the enqueueing call", id)
+				}
+				if !bytes.Equal(span.TraceId, root.TraceId) {
+					t.Errorf("%s: %s is in another trace", id, span.Name)
 				}
 			}
 		}
