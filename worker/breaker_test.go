@@ -83,7 +83,7 @@ func TestBreakerOpenedByAMachineIsLiftedByAPerson(t *testing.T) {
 		f.passes(g, r)
 		g.holds.change(stale)
 		f.down.Store(true)
-		if _, _, err := g.Pass(f.ctx, r); err == nil {
+		if _, _, err := through(f.ctx, g, r); err == nil {
 			t.Error("passes without Redis")
 		}
 	})

@@ -79,13 +79,12 @@ type pass struct {
 	record   *enqueue.Record
 	slot     string    // of the fleet; empty where there is no limit
 	reserved time.Time // when it took its number; zero where it did not
-	trial    bool      // it tries an operator out
 	done     atomic.Bool
 }
 
-// Pass lets a job through, or says what it waits for. Where the fleet's limits are
-// on it can wait inside, at most for [GateConfig.Patience] each. A job that
-// passed gives its ticket back with [Ticket.Done].
+// Pass lets a job prepare its send, or says what it waits for. Where the fleet's limit of
+// sends under way is on it can wait inside, at most for [GateConfig.Patience]. A job that
+// passed takes its turn with [Ticket.Turn], and gives its ticket back with [Ticket.Done].
 func (g *Gate) Pass(ctx context.Context, r *enqueue.Record) (Ticket, *Wait, error) {
 	p := &pass{gate: g, record: r}
 	wait, err := g.pass(ctx, p)
@@ -112,9 +111,21 @@ func (g *Gate) pass(ctx context.Context, p *pass) (*Wait, error) {
 		p.reserved = before
 	}
 	var back time.Duration
-	if p.slot, back, err = g.slots.enter(ctx); err == nil && back == 0 {
-		back, err = g.rate.wait(ctx)
+	if p.slot, back, err = g.slots.enter(ctx); err != nil {
+		return nil, err
 	}
+	if back > 0 {
+		return &Wait{Reason: enqueue.RateLimited, Delay: back}, nil
+	}
+	return nil, nil
+}
+
+// Turn is the last thing before the claim, when nothing else is waited for: what the rate
+// lets through is sent at once, and not with others after a wait. It waits at most for
+// [GateConfig.Patience], and says for what the job waits where it may not go.
+func (t Ticket) Turn(ctx context.Context) (*Wait, error) {
+	g, r := t.pass.gate, t.pass.record
+	back, err := g.rate.wait(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -122,27 +133,15 @@ func (g *Gate) pass(ctx context.Context, p *pass) (*Wait, error) {
 		return &Wait{Reason: enqueue.RateLimited, Delay: back}, nil
 	}
 	// A hold may have come while the job waited.
-	trial, wait := g.held(p.record)
+	trial, wait := g.held(r)
 	if wait != nil || trial == nil {
 		return wait, nil
 	}
-	delay, err = g.breaker.through(ctx, *trial)
+	delay, err := g.breaker.through(ctx, *trial)
 	if err == nil && delay > 0 {
 		return &Wait{Reason: trial.Reason, Delay: g.behind(delay), Held: true}, nil
 	}
-	p.trial = err == nil
 	return nil, err
-}
-
-// Held is why a job that passed may not go any more, or nil. It asks nobody. The one
-// that tries an operator out does not wait for its breaker.
-func (t Ticket) Held() *Wait {
-	p := t.pass
-	if hold, held := p.gate.holds.Find(p.record); p.trial && held && hold.breaker() {
-		return nil
-	}
-	_, wait := p.gate.held(p.record)
-	return wait
 }
 
 // held is why the job may not go, from memory alone; or the open breaker that the

@@ -24,10 +24,22 @@ func (f *fleet) gate(name string, cfg GateConfig) *Gate {
 	return NewGate(cfg.Holds.rdb, cfg)
 }
 
+// through is the whole way of a job; what it took is given back where it has to wait.
+func through(ctx context.Context, g *Gate, r *enqueue.Record) (Ticket, *Wait, error) {
+	ticket, wait, err := g.Pass(ctx, r)
+	if err != nil || wait != nil {
+		return ticket, wait, err
+	}
+	if wait, err = ticket.Turn(ctx); err != nil || wait != nil {
+		ticket.Done(context.WithoutCancel(ctx), false)
+	}
+	return ticket, wait, err
+}
+
 // passes lets a job through and fails the test where it has to wait.
 func (f *fleet) passes(g *Gate, r *enqueue.Record) Ticket {
 	f.Helper()
-	ticket, wait, err := g.Pass(f.ctx, r)
+	ticket, wait, err := through(f.ctx, g, r)
 	if err != nil || wait != nil {
 		f.Fatalf("job %s: wait %+v, error %v", r.TopUp.ID, wait, err)
 	}
@@ -37,7 +49,7 @@ func (f *fleet) passes(g *Gate, r *enqueue.Record) Ticket {
 // waits fails the test where a job does not wait for that.
 func (f *fleet) waits(g *Gate, r *enqueue.Record, reason enqueue.Reason, held bool) *Wait {
 	f.Helper()
-	_, wait, err := g.Pass(f.ctx, r)
+	_, wait, err := through(f.ctx, g, r)
 	if err != nil || wait == nil || wait.Reason != reason || wait.Held != held || wait.Delay <= 0 {
 		f.Fatalf("job %s: wait %+v, error %v; want %s, held %v", r.TopUp.ID, wait, err, reason, held)
 	}
@@ -145,7 +157,7 @@ func TestRateOfTheFleet(t *testing.T) {
 		start := time.Now()
 		for i := range 120 {
 			jobs.Go(func() {
-				_, wait, err := gates[i%3].Pass(f.ctx, rec(fmt.Sprint(i), 7, "1"))
+				_, wait, err := through(f.ctx, gates[i%3], rec(fmt.Sprint(i), 7, "1"))
 				if err != nil || wait != nil {
 					t.Errorf("wait %+v, error %v", wait, err)
 				}
@@ -175,13 +187,13 @@ func TestRateGivesUpAndEnds(t *testing.T) {
 		g.rate.patience = time.Minute
 		ctx, cancel := context.WithTimeout(f.ctx, 100*time.Millisecond)
 		defer cancel()
-		if _, _, err := g.Pass(ctx, rec("d", 7, "3")); !errors.Is(err, context.DeadlineExceeded) {
+		if _, _, err := through(ctx, g, rec("d", 7, "3")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error = %v", err)
 		}
 		g.rate.turn <- struct{}{} // somebody else of this process asks
 		ctx, cancel = context.WithTimeout(f.ctx, 100*time.Millisecond)
 		defer cancel()
-		if _, _, err := g.Pass(ctx, rec("d", 7, "3")); !errors.Is(err, context.DeadlineExceeded) {
+		if _, _, err := through(ctx, g, rec("d", 7, "3")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error = %v", err)
 		}
 		f.waits(g, rec("d", 7, "3"), enqueue.RateLimited, false)
@@ -236,7 +248,7 @@ func TestFleetInFlight(t *testing.T) {
 		f.waits(two, rec("c", 7, "3"), enqueue.RateLimited, false)
 		ctx, cancel := context.WithTimeout(f.ctx, 100*time.Millisecond)
 		defer cancel()
-		if _, _, err := one.Pass(ctx, rec("c", 7, "3")); !errors.Is(err, context.DeadlineExceeded) {
+		if _, _, err := through(ctx, one, rec("c", 7, "3")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error = %v", err)
 		}
 		go func() {
@@ -277,7 +289,7 @@ func TestGateWithoutRedis(t *testing.T) {
 			ticket := f.passes(g, r)
 			g.Refused(f.ctx, r, true)
 			f.down.Store(true)
-			if _, _, err := g.Pass(f.ctx, r); !errors.Is(err, errDown) {
+			if _, _, err := through(f.ctx, g, r); !errors.Is(err, errDown) {
 				t.Errorf("error = %v", err)
 			}
 			ticket.Done(f.ctx, false)

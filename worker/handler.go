@@ -89,8 +89,14 @@ func (w *Worker) attempt(ctx context.Context, r *enqueue.Record, version int64) 
 		return err
 	}
 	defer leave()
-	if wait := ticket.Held(); wait != nil { // a hold may have come while the job waited for its turn
+	if wait, err = ticket.Turn(ctx); err != nil {
+		return err
+	}
+	if wait != nil {
 		return w.wait(ctx, r, *wait)
+	}
+	if w.isEnding() {
+		return comeBack{w.cfg.scaled(time.Second)}
 	}
 
 	claim, asked := enqueue.NewClaim(), time.Now()
@@ -145,12 +151,20 @@ func (w *Worker) enter(ctx context.Context) (leave func(), err error) {
 		return nil, ctx.Err()
 	}
 	leave = sync.OnceFunc(func() { <-w.slots })
-	select {
-	case <-w.ending:
+	if w.isEnding() {
 		leave()
 		return nil, comeBack{w.cfg.scaled(time.Second)}
+	}
+	return leave, nil
+}
+
+// isEnding reports whether the process is about to end: what has no claim is left to others.
+func (w *Worker) isEnding() bool {
+	select {
+	case <-w.ending:
+		return true
 	default:
-		return leave, nil
+		return false
 	}
 }
 
