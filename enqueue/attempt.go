@@ -62,7 +62,7 @@ type Outcome struct {
 
 // Settle writes an outcome. Proof of execution is always accepted; anything else
 // only from the holder of the current claim. along, where not nil, adds commands
-// that travel in the same round trip.
+// that travel in the same round trip. Redis 7 takes an outcome also when its memory is full.
 func (l *Ledger) Settle(ctx context.Context, id string, o Outcome, along func(redis.Pipeliner)) (Answer, error) {
 	pieces, err := packTransaction(id, o.Transaction)
 	if err != nil {
@@ -76,7 +76,14 @@ func (l *Ledger) Settle(ctx context.Context, id string, o Outcome, along func(re
 	for _, piece := range pieces {
 		args = append(args, piece)
 	}
-	return l.call(ctx, outcomeScript, id, along, args...)
+	answer, err := l.call(ctx, outcomeScript, id, along, args...)
+	if !redis.HasErrorPrefix(err, "OOM") {
+		return answer, err
+	}
+	if answer, full := l.call(ctx, outcomeWhenFullScript, id, nil, args...); full == nil {
+		return answer, nil
+	}
+	return answer, err // Redis 6 knows no such scripts
 }
 
 // Absent notes a healthy look-up of all of the job's identifiers that found nothing.

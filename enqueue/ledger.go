@@ -132,6 +132,9 @@ var (
 	missingScript = newScript(preludeText+recordText, "missing")
 	cancelScript  = newScript(preludeText+recordText, "cancel")
 	reviewScript  = newScript(preludeText+recordText, "review")
+
+	// What was paid is worth some bytes more than maxmemory allows.
+	outcomeWhenFullScript = newScript("#!lua flags=allow-oom\n"+preludeText+recordText, "outcome")
 )
 
 func mustRead(name string) string {

@@ -67,6 +67,44 @@ func (s *server) stop() {
 	s.cmd = nil
 }
 
+// A Redis whose memory is full takes no new job, and still takes what became of a send.
+func TestRealRedisIsFull(t *testing.T) {
+	s := startRedis(t)
+	c := NewClient(s.rdb, ClientConfig{})
+	defer func() { _ = c.Close() }()
+	l, claim := c.Ledger(), NewClaim()
+	for _, id := range []string{"paid", "refused"} {
+		if _, err := c.TopUp(t.Context(), job(id)); err != nil {
+			t.Fatal(err)
+		}
+		if a, err := l.Begin(t.Context(), id, claim); err != nil || a.Word != AnswerSend {
+			t.Fatal(a, err)
+		}
+	}
+	if err := s.rdb.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.TopUp(t.Context(), job("new")); !redis.HasErrorPrefix(err, "OOM") {
+		t.Fatalf("its memory is not full: %v", err)
+	}
+	if version := s.rdb.InfoMap(t.Context(), "server").Item("Server", "redis_version"); strings.HasPrefix(version, "6.") {
+		if _, err := l.Settle(t.Context(), "refused", Outcome{Kind: KindFailed, Claim: claim, Code: "X"}, nil); !redis.HasErrorPrefix(err, "OOM") {
+			t.Errorf("Redis %s: %v", version, err)
+		}
+		return
+	}
+	along := func(pipe redis.Pipeliner) { pipe.Set(t.Context(), "more", "1", 0) }
+	if a, err := l.Settle(t.Context(), "paid", Outcome{Kind: KindSucceeded, Claim: claim, Transaction: tx(1, "SUCCESSFUL")}, along); err != nil || a.State != Succeeded {
+		t.Error(a, err)
+	}
+	if a, err := l.Settle(t.Context(), "refused", Outcome{Kind: KindFailed, Claim: claim, Code: "X"}, nil); err != nil || a.State != Failed {
+		t.Error(a, err)
+	}
+	if a, err := l.Settle(t.Context(), "refused", Outcome{Kind: KindFailed, Claim: "another", Code: "X"}, nil); err != nil || a.Word != AnswerIgnored {
+		t.Error(a, err)
+	}
+}
+
 // Guard 7 on a real Redis: another run_id makes the barrier.
 func TestRealRedisRestarts(t *testing.T) {
 	s := startRedis(t)
