@@ -43,7 +43,8 @@
 // waits for a person, who adopts its transaction, ends it ([Ledger.Fail]) or has it
 // sent again ([Ledger.Resend]). [Client.Wait] returns in both cases: see
 // [State.Settled]. Evidence of a payment is always accepted: a failed job that turns
-// up as executed goes to needs_review, so a final state is not quite the last word.
+// up as executed goes to needs_review, and one that succeeded becomes refunded where its
+// operator reversed it later; so a final state is not quite the last word.
 //
 // # Reading a result
 //

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -16,7 +14,7 @@ import (
 // up at once instead of at its next turn, and nothing else changes. The same news
 // again is harmless. The error is [ErrNotFound] where the identifier is of no job here.
 func (c *Client) Notified(ctx context.Context, identifier string) error {
-	id, ours := jobOf(identifier)
+	id, ours := JobOf(identifier)
 	if !ours {
 		return fmt.Errorf("identifier %q: %w", identifier, ErrNotFound)
 	}
@@ -36,19 +34,4 @@ func (c *Client) Notified(ctx context.Context, identifier string) error {
 		return fmt.Errorf("wake the look-up of job %q: %w", id, err)
 	}
 	return nil
-}
-
-// jobOf is the id of the job that is sent under an identifier.
-func jobOf(identifier string) (id string, ours bool) {
-	id, suffix, later := strings.Cut(identifier, "~")
-	if id == "" || len(id) > MaxIDLength || !validID(id) {
-		return "", false
-	}
-	if later {
-		n, err := strconv.Atoi(suffix)
-		if err != nil || n < 2 || n > MaxGeneration+1 || Identifier(id, n-1) != CanonicalID(identifier) {
-			return "", false
-		}
-	}
-	return CanonicalID(id), true
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -320,4 +321,20 @@ func Identifier(id string, generation int) string {
 		return CanonicalID(id)
 	}
 	return fmt.Sprintf("%s~%d", CanonicalID(id), generation+1)
+}
+
+// JobOf is the id of the job that is sent under an identifier; ours is false where no
+// job's can be.
+func JobOf(identifier string) (id string, ours bool) {
+	id, suffix, later := strings.Cut(identifier, "~")
+	if id == "" || len(id) > MaxIDLength || !validID(id) {
+		return "", false
+	}
+	if later {
+		n, err := strconv.Atoi(suffix)
+		if err != nil || n < 2 || n > MaxGeneration+1 || Identifier(id, n-1) != CanonicalID(identifier) {
+			return "", false
+		}
+	}
+	return CanonicalID(id), true
 }

@@ -52,6 +52,9 @@ type Config struct {
 	// Window is how many rows of campaigns can be in the queue or being sent, at most.
 	// Defaults to 2,000.
 	Window int
+	// Audit is how far back the daily look at Reloadly's report goes. Defaults to 7 days;
+	// negative is off.
+	Audit time.Duration
 	// Scale multiplies every wait of the worker. Defaults to 1.
 	Scale float64
 	// Name signs the log of each job. Defaults to "worker".

@@ -22,6 +22,10 @@
 // like "maybe sent". After the claim nothing of the queue's can stop the answer on
 // its way into the ledger.
 //
+// Once a day one worker of the fleet compares Reloadly's report with the ledger
+// ([Auditor]): what was reversed since it succeeded becomes refunded, what a job did not
+// know is booked, and what no job explains is named.
+//
 // # What is promised
 //
 // At most one paid top-up per job id, whatever crashes, times out, restarts or is

@@ -32,8 +32,10 @@ func sweeping(t *testing.T, f func(*broom)) {
 	together(t, func(fl *fleet) {
 		b := &broom{fleet: fl, rdb: fl.process()}
 		b.jobs = enqueue.NewClient(b.rdb, enqueue.ClientConfig{
-			Ledger:  enqueue.LedgerConfig{Epoch: "test"},
-			Headers: func(context.Context, string) map[string]string { return map[string]string{"traceparent": "of the caller"} },
+			Ledger: enqueue.LedgerConfig{Epoch: "test"},
+			Headers: func(context.Context, string) map[string]string {
+				return map[string]string{"traceparent": "of the caller"}
+			},
 		})
 		b.Sweeper = NewSweeper(b.rdb, b.jobs.Ledger(), asynq.NewInspectorFromRedisClient(b.rdb), asynq.NewClientFromRedisClient(b.rdb),
 			SweeperConfig{Logger: slog.New(slog.NewTextHandler(&b.log, nil))})

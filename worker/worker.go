@@ -88,6 +88,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	group.Go(func() error { return w.holds.Run(background, w.probe) })
 	group.Go(func() error { return sweeper.Run(background) })
 	group.Go(func() error { return w.watchRedis(background) })
+	if w.cfg.Audit >= 0 {
+		auditor := NewAuditor(w.cfg.Redis, jobs, w.client, w.holds, AuditConfig{Reach: w.cfg.Audit, Interval: w.cfg.scaled(24 * time.Hour), Logger: w.log})
+		group.Go(func() error { return auditor.Run(ctx) }) // what it had no time for is seen at the next look
+	}
 	group.Go(func() error { return feeder.Run(ctx) }) // first to end: another worker's takes over
 
 	var errs []error

@@ -42,9 +42,10 @@ func (e *exitError) Unwrap() error { return e.err }
 
 func usage(err error) error { return &exitError{exitUsage, err} }
 
-// errOutcome and errWaiting end a command whose result is already on stdout.
+// errOutcome, errAudit and errWaiting end a command whose result is already on stdout.
 var (
 	errOutcome = errors.New("not succeeded: see the result's explanation")
+	errAudit   = errors.New("the ledger and Reloadly's report differed: see the findings")
 	errWaiting = errors.New("not settled yet; the job goes on by itself (look again with topup get ID --wait)")
 )
 
@@ -61,6 +62,7 @@ func exitCode(err error) int {
 		code int
 	}{
 		{errOutcome, exitOutcome},
+		{errAudit, exitOutcome},
 		{errWaiting, exitTimeout},
 		{campaign.ErrUnreadable, exitFile},
 		{campaign.ErrGuard, exitGuard},

@@ -83,7 +83,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.settings.addFlags(root.PersistentFlags())
 	root.AddCommand(
 		a.demoCommand(), a.devCommand(), a.workerCommand(), a.serveCommand(), a.sandboxCommand(),
-		a.sendCommand(), a.getCommand(), a.campaignCommand(), a.reviewCommand(), a.holdCommand(), a.releaseCommand(), a.keyCommand(), a.doctorCommand(),
+		a.sendCommand(), a.getCommand(), a.campaignCommand(), a.reviewCommand(), a.auditCommand(), a.holdCommand(), a.releaseCommand(), a.keyCommand(), a.doctorCommand(),
 	)
 	root.AddCommand(a.healthCommand())
 	return root

@@ -51,7 +51,7 @@ func newWorker(s Settings, o *opened, client *reloadly.Client, log *slog.Logger,
 	cfg := worker.Config{
 		Redis: o.rdb, Reloadly: client, Ledger: s.ledger(o.epoch), InFlight: s.InFlight, Servers: s.Servers, Async: s.Async,
 		PerSecond: s.PerSecond, FleetInFlight: s.FleetInFlight, MaxPerNumberPerDay: s.MaxPerNumber, Spacing: s.Spacing, Scale: s.TimeScale,
-		NumberKey: key, Name: s.Name, Logger: log, OnTransition: seen,
+		NumberKey: key, Audit: s.audit(), Name: s.Name, Logger: log, OnTransition: seen,
 	}
 	for _, watch := range watchers {
 		watch(&cfg)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"errors"
@@ -47,6 +48,7 @@ type Settings struct {
 	FleetInFlight    int           `env:"TOPUP_FLEET_IN_FLIGHT" envDefault:"0" help:"POSTs under way in the whole fleet; 0 is no limit"`
 	Spacing          time.Duration `env:"TOPUP_SPACING" envDefault:"0s" help:"Time between two top-ups of one number; 0 is 2m10s, negative is off"`
 	MaxPerNumber     int           `env:"TOPUP_MAX_PER_NUMBER_PER_DAY" envDefault:"0" help:"Top-ups that one number may get on one UTC day, over all campaigns and single jobs; 0 is no limit"`
+	AuditDays        int           `env:"TOPUP_AUDIT_DAYS" envDefault:"7" help:"How many days back the daily look at Reloadly's report goes, for reversed top-ups and payments of no job; 0 is off"`
 	TimeScale        float64       `env:"TOPUP_TIME_SCALE" envDefault:"1" help:"Multiplies every wait; for tests, refused in live"`
 	NumberKey        string        `env:"TOPUP_NUMBER_KEY" secret:"true" help:"Keys the hashes of phone numbers in Redis; empty derives it from the client secret"`
 	NumberKeyFile    string        `env:"TOPUP_NUMBER_KEY_FILE" help:"A file with that key"`
@@ -215,6 +217,9 @@ func (s *Settings) check(flags *pflag.FlagSet) error {
 	if s.Servers < 0 || s.PerSecond < 0 || s.FleetInFlight < 0 || s.MaxPerNumber < 0 {
 		wrong("TOPUP_SERVERS, TOPUP_PER_SECOND, TOPUP_FLEET_IN_FLIGHT and TOPUP_MAX_PER_NUMBER_PER_DAY must not be negative")
 	}
+	if s.AuditDays < 0 || s.AuditDays > 365 {
+		wrong("TOPUP_AUDIT_DAYS: must be 0 to 365")
+	}
 	if s.TimeScale <= 0 || s.TimeScale > 1 {
 		wrong("TOPUP_TIME_SCALE: must be more than 0 and at most 1")
 	}
@@ -266,6 +271,11 @@ func (s *Settings) ledger(epoch string) enqueue.LedgerConfig {
 		cfg = worker.ScaleLedger(cfg, s.TimeScale)
 	}
 	return cfg
+}
+
+// audit is how far back the report is looked at; negative is off.
+func (s *Settings) audit() time.Duration {
+	return cmp.Or(time.Duration(s.AuditDays)*24*time.Hour, -1)
 }
 
 // numberKey keys the hashes of phone numbers. Every worker of a fleet must have the
