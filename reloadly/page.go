@@ -69,18 +69,18 @@ func (p *page[T]) final(n int) bool {
 	}
 }
 
-// maxPages ends a list whose provider never says that it is the last page: 500,000 transactions.
+// maxPages ends a list whose provider never says that it is the last page.
 const maxPages = 1000
 
-// pages walks a list from its first page to its last; after an error it ends.
-func pages[T any](ctx context.Context, c *Client, op, path string, query url.Values, size int) iter.Seq2[*page[T], error] {
+// pages walks a list from its first page to its last, or gives up after most; after an error it ends.
+func pages[T any](ctx context.Context, c *Client, op, path string, query url.Values, size, most int) iter.Seq2[*page[T], error] {
 	return func(yield func(*page[T], error) bool) {
 		query := maps.Clone(query)
 		if query == nil {
 			query = url.Values{}
 		}
 		query.Set("size", strconv.Itoa(size))
-		for n := 1; n <= maxPages; n++ {
+		for n := 1; n <= most; n++ {
 			query.Set("page", strconv.Itoa(n))
 			var p *page[T]
 			date, err := c.get(ctx, op, path, query, func(ans answer) (err error) {
@@ -96,7 +96,7 @@ func pages[T any](ctx context.Context, c *Client, op, path string, query url.Val
 				return
 			}
 		}
-		yield(nil, badList(op, fmt.Errorf("the list does not end after %d pages", maxPages)))
+		yield(nil, badList(op, fmt.Errorf("the list does not end after %d pages", most)))
 	}
 }
 
@@ -108,7 +108,7 @@ func badList(op string, err error) *Error {
 // all collects a list whose order and completeness at one instant do not matter.
 func all[T any](ctx context.Context, c *Client, op, path string, query url.Values, size int) ([]T, error) {
 	var items []T
-	for p, err := range pages[T](ctx, c, op, path, query, size) {
+	for p, err := range pages[T](ctx, c, op, path, query, size, maxPages) {
 		if err != nil {
 			return nil, err
 		}

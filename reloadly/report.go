@@ -19,6 +19,8 @@ const (
 
 	// maxFoundPages is far more than one identifier can have; more means that the filter was ignored.
 	maxFoundPages = 20
+	// maxReportPages is 10 million transactions.
+	maxReportPages = 20_000
 )
 
 // Found is what the report knows about one identifier.
@@ -43,7 +45,7 @@ func (c *Client) FindByIdentifier(ctx context.Context, identifier string) (*Foun
 	seen := make(map[int64]bool)
 	total, n := int64(-1), 0
 	query := url.Values{"customIdentifier": {identifier}}
-	for p, err := range pages[Transaction](ctx, c, opReport, reportPath, query, reportSize) {
+	for p, err := range pages[Transaction](ctx, c, opReport, reportPath, query, reportSize, maxPages) {
 		if err != nil {
 			return nil, err
 		}
@@ -148,7 +150,7 @@ func (q ReportQuery) values() url.Values {
 // transaction that arrives meanwhile may or may not be among them.
 func (c *Client) Report(ctx context.Context, q ReportQuery) iter.Seq2[Transaction, error] {
 	return func(yield func(Transaction, error) bool) {
-		for p, err := range pages[Transaction](ctx, c, opReport, reportPath, q.values(), reportSize) {
+		for p, err := range pages[Transaction](ctx, c, opReport, reportPath, q.values(), reportSize, maxReportPages) {
 			if err != nil {
 				yield(Transaction{}, err)
 				return
