@@ -85,6 +85,13 @@ func runWorld(ctx context.Context, s settings, binary, parent string) (*outcome,
 		}
 		checks = append(judge(e), more...)
 	}
+	if w.settings.Control == "" {
+		agrees, err := w.audit(ctx, &e)
+		if err != nil {
+			return nil, fmt.Errorf("seed %d: audit (see %s): %w", s.Seed, dir, err)
+		}
+		checks = append(checks, agrees)
+	}
 	o := &outcome{
 		checks: checks, states: map[string]int{}, happened: w.trouble.done, figures: w.producers.figures,
 		took: time.Since(began), drained: drained, dir: dir, evidence: e,
