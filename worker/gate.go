@@ -25,8 +25,7 @@ type GateConfig struct {
 	PerSecond int
 	// FleetInFlight limits the fleet's POSTs under way. Defaults to 0: off.
 	FleetInFlight int
-	// Lease is after how long a slot of a process that died is free again: more than
-	// a handler takes. Defaults to [enqueue.TaskTimeout].
+	// Lease is after how long a slot of a process that died is free again. Defaults to 30 s.
 	Lease time.Duration
 	// Patience is how long a job waits inside Pass for a limit before it goes back
 	// into the queue. Defaults to 20 s.
@@ -47,7 +46,7 @@ type Gate struct {
 	holds   *Holds
 	spacing spacing
 	rate    *rate
-	slots   slots
+	slots   *slots
 	breaker breaker
 }
 
@@ -59,8 +58,27 @@ func NewGate(rdb redis.UniversalClient, cfg GateConfig) *Gate {
 		log:     cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
 		spacing: spacing{rdb, cfg.Spacing, cfg.NumberKey},
 		rate:    newRate(rdb, cfg.PerSecond, patience),
-		slots:   slots{rdb, cfg.FleetInFlight, cmp.Or(cfg.Lease, enqueue.TaskTimeout), patience},
+		slots:   newSlots(rdb, cfg.FleetInFlight, cmp.Or(cfg.Lease, 30*time.Second), patience),
 		breaker: breaker{rdb, cfg.Holds, cmp.Or(cfg.BreakerAfter, 3)},
+	}
+}
+
+// Run keeps what the process has of the fleet's sends under way, until ctx ends.
+func (g *Gate) Run(ctx context.Context) error {
+	if g.slots.limit <= 0 {
+		return nil
+	}
+	renew := time.NewTicker(g.slots.lease / 3)
+	defer renew.Stop()
+	for {
+		select {
+		case <-renew.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if err := g.slots.keep(ctx); err != nil && ctx.Err() == nil {
+			g.log.WarnContext(ctx, "others may take the slots of what is under way here", "error", err)
+		}
 	}
 }
 
@@ -182,7 +200,7 @@ func (t Ticket) Done(ctx context.Context, sent bool) {
 	p, g := t.pass, t.pass.gate
 	pipe := g.rdb.Pipeline()
 	if p.slot != "" {
-		pipe.ZRem(ctx, inFlightKey, p.slot)
+		g.slots.leave(ctx, pipe, p.slot)
 	}
 	if !p.reserved.IsZero() {
 		keys, id := []string{numberKey(g.spacing.secret, p.record.TopUp.RecipientPhone)}, enqueue.CanonicalID(p.record.TopUp.ID)

@@ -257,24 +257,43 @@ func TestFleetInFlight(t *testing.T) {
 		}()
 		f.passes(two, rec("c", 7, "3"))
 		f.waits(one, rec("d", 7, "4"), enqueue.RateLimited, false)
-		time.Sleep(enqueue.TaskTimeout) // b and c died with their processes
+		time.Sleep(30 * time.Second) // b and c died with their processes
 		f.passes(one, rec("d", 7, "4"))
 		f.passes(one, rec("e", 7, "5"))
 		f.waits(one, rec("f", 7, "6"), enqueue.RateLimited, false)
 	})
 }
 
-// One slot of a dead process comes free while the others live on.
-func TestLeaseOfOneSlot(t *testing.T) {
+// The slot of a dead process comes free while those of a living one are kept, however long
+// their POSTs take; also where Redis was away for a moment.
+func TestSlotsOfTheLivingAreKept(t *testing.T) {
 	together(t, func(f *fleet) {
-		g := f.gate("w", GateConfig{FleetInFlight: 2, Patience: time.Second})
-		f.passes(g, rec("a", 7, "1"))
-		time.Sleep(4 * time.Minute)
-		f.passes(g, rec("b", 7, "2"))
-		f.waits(g, rec("c", 7, "3"), enqueue.RateLimited, false)
-		time.Sleep(time.Minute)
-		f.passes(g, rec("c", 7, "3"))
-		f.waits(g, rec("d", 7, "4"), enqueue.RateLimited, false)
+		cfg := GateConfig{FleetInFlight: 2, Patience: time.Second}
+		alive, dead := f.gate("alive", cfg), f.gate("dead", cfg)
+		ctx, stop := context.WithCancel(f.ctx)
+		done := make(chan error)
+		go func() { done <- alive.Run(ctx) }()
+		a := f.passes(alive, rec("a", 7, "1"))
+		f.passes(dead, rec("b", 7, "2"))
+		f.waits(alive, rec("c", 7, "3"), enqueue.RateLimited, false)
+		time.Sleep(30 * time.Second)
+		f.passes(alive, rec("c", 7, "3"))
+		f.down.Store(true)
+		time.Sleep(15 * time.Second)
+		f.down.Store(false)
+		time.Sleep(5 * time.Minute)
+		f.waits(alive, rec("d", 7, "4"), enqueue.RateLimited, false)
+		a.Done(f.ctx, true)
+		f.passes(alive, rec("d", 7, "4"))
+		time.Sleep(5 * time.Minute)
+		f.waits(alive, rec("e", 7, "5"), enqueue.RateLimited, false)
+		if n, _ := f.redis.ZMembers(inFlightKey); len(n) != 2 {
+			t.Errorf("slots taken: %v", n)
+		}
+		stop()
+		f.ok(<-done)
+		time.Sleep(30 * time.Second)
+		f.passes(dead, rec("e", 7, "5"))
 	})
 }
 

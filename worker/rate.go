@@ -8,15 +8,10 @@ import (
 
 	"github.com/go-redis/redis_rate/v10"
 	"github.com/redis/go-redis/v9"
-
-	"example.com/topup/enqueue"
 )
 
-// Redis keys of the fleet's limits.
-const (
-	rateName    = "topup:posts"    // redis_rate puts "rate:" in front (string)
-	inFlightKey = "topup:inflight" // one for each POST under way → its lease's end in ms (zset)
-)
+// rateName is the Redis key of the fleet's rate; redis_rate puts "rate:" in front (string).
+const rateName = "topup:posts"
 
 // pauseScript stops the fleet, and never for less than before. KEYS: 1 the pause.
 // ARGV: ms.
@@ -97,58 +92,6 @@ func (l *rate) wait(ctx context.Context) (time.Duration, error) {
 			again.Stop()
 			return 0, ctx.Err()
 		}
-	}
-}
-
-// enterScript takes one of the fleet's slots, and clears those of processes that
-// ended without giving theirs back. KEYS: 1 the slots. ARGV: name, limit, lease in ms.
-var enterScript = redis.NewScript(`
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then
-  return 0
-end
-redis.call('ZADD', KEYS[1], string.format('%.0f', now + tonumber(ARGV[3])), ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return 1`)
-
-// slots limits the POSTs under way in the whole fleet.
-type slots struct {
-	rdb      redis.UniversalClient
-	limit    int // 0 is off
-	lease    time.Duration
-	patience time.Duration
-}
-
-// enter waits for a slot and returns its name; or gives up with the time to come
-// back after. A name is empty where there is no limit.
-func (s slots) enter(ctx context.Context) (string, time.Duration, error) {
-	if s.limit <= 0 {
-		return "", 0, nil
-	}
-	name := string(enqueue.NewClaim())
-	deadline := time.Now().Add(s.patience)
-	pause := 10 * time.Millisecond
-	for {
-		entered, err := enterScript.Run(ctx, s.rdb, []string{inFlightKey}, name, s.limit, s.lease.Milliseconds()).Int()
-		if err != nil {
-			return "", 0, fmt.Errorf("in flight: ask for a slot: %w", err)
-		}
-		if entered == 1 {
-			return name, 0, nil
-		}
-		if time.Now().After(deadline) {
-			return "", spread(s.patience), nil
-		}
-		again := time.NewTimer(spread(pause))
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			again.Stop()
-			return "", 0, ctx.Err()
-		}
-		pause = min(2*pause, 500*time.Millisecond)
 	}
 }
 

@@ -86,6 +86,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	var group errgroup.Group
 	group.Go(func() error { return w.holds.Run(background, w.probe) })
+	group.Go(func() error { return w.gate.Run(background) })
 	group.Go(func() error { return sweeper.Run(background) })
 	group.Go(func() error { return w.watchRedis(background) })
 	if w.cfg.Audit >= 0 {
