@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -95,10 +96,16 @@ func (p *payday) loads(code int, campaign string, rows []string, more ...string)
 // settles waits until every row of a campaign is settled.
 func (p *payday) settles(name string) {
 	p.Helper()
-	on := &campaigns{store: campaign.NewStore(p.sys.opened.rdb), client: p.sys.client, opened: p.sys.opened}
+	store := campaign.NewStore(p.sys.opened.rdb)
+	defer func() {
+		if p.Failed() {
+			progress, err := store.Progress(context.WithoutCancel(p.Context()), name, p.sys.client)
+			p.Logf("campaign %s: %+v, %v", name, progress, err)
+		}
+	}()
 	eventually(p.T, 2*time.Minute, "campaign "+name+" ends", func() bool {
-		s, err := on.status(p.Context(), name)
-		return err == nil && s.Ended != nil
+		c, err := store.Find(p.Context(), name)
+		return err == nil && !c.Ended.IsZero()
 	})
 }
 
