@@ -21,8 +21,10 @@ func TestRolesMonitor(t *testing.T) {
 	// A worker that has something under way, and a scheduler: asynq's keys of them are there for moments.
 	soon := fmt.Sprint(time.Now().Add(time.Hour).Unix())
 	for _, command := range [][]any{
-		{"zadd", "asynq:workers", soon, "asynq:workers:{host:1:a}"}, {"hset", "asynq:workers:{host:1:a}", "task", "x"},
-		{"zadd", "asynq:schedulers", soon, "asynq:schedulers:{host:1:a}"}, {"rpush", "asynq:schedulers:{host:1:a}", "x"},
+		{"zadd", "asynq:workers", soon, "asynq:workers:{host:1:a}"},
+		{"hset", "asynq:workers:{host:1:a}", "task", "x"},
+		{"zadd", "asynq:schedulers", soon, "asynq:schedulers:{host:1:a}"},
+		{"rpush", "asynq:schedulers:{host:1:a}", "x"},
 	} {
 		if err := r.admin.Do(t.Context(), command...).Err(); err != nil {
 			t.Fatal(err)

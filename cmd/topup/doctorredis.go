@@ -200,7 +200,7 @@ func (d *doctor) checkMemory(context.Context) finding {
 		case part > 0.9:
 			worst = fix
 			text += ": give it more before it refuses jobs"
-		case part > 0.75:
+		case part >= 0.7: // as the alert
 			worst = worse(worst, note)
 		}
 		return []string{text}
