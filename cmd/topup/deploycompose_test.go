@@ -156,6 +156,9 @@ func TestComposeRules(t *testing.T) {
 				wrong("%s is published beyond loopback", port)
 			}
 		}
+		if s.Restart != "no" && len(s.Healthcheck.Test) == 0 {
+			wrong("stays, and nobody sees whether it is well")
+		}
 		if s.Logging.Options["max-size"] == "" {
 			wrong("its log grows without end")
 		}
@@ -234,13 +237,14 @@ func (s *standIn) text(text string) string {
 	}
 	for address, free := range s.ports {
 		host, port, _ := strings.Cut(address, ":")
+		text = strings.ReplaceAll(text, address, free)
+		if host != s.name {
+			continue
+		}
 		if text == ":"+port {
 			return free
 		}
-		text = strings.ReplaceAll(text, address, free)
-		if host == s.name {
-			text = strings.ReplaceAll(text, "127.0.0.1:"+port, free)
-		}
+		text = strings.ReplaceAll(text, "127.0.0.1:"+port, free)
 	}
 	return text
 }
@@ -336,7 +340,7 @@ func TestComposeRuns(t *testing.T) {
 	}
 	c := readComposition(t, exampleVariables(t))
 	ports := map[string]string{}
-	for _, address := range []string{"redis:6379", "serve:8080", "simulator:8090"} {
+	for _, address := range []string{"redis:6379", "serve:8080", "serve:9090", "worker:9090", "simulator:8090"} {
 		ports[address] = "127.0.0.1:" + freePort(t)
 	}
 	services := map[string]*standIn{}
@@ -382,6 +386,14 @@ func TestComposeRuns(t *testing.T) {
 	if out := services["topup"].run(t, services["topup"].Command...); !strings.Contains(out, "1 running") {
 		t.Error(out)
 	}
+	const rows = "phone,amount,currency,country,operator_id,external_id\n+2348033341234,500,local,NG,341,a\n"
+	services["topup"].read(t, rows, "campaign", "check", "-")
+	if out := services["topup"].read(t, rows, "campaign", "load", "-", "--campaign", "may", "--yes", "--expect-rows", "1", "--wait"); !strings.Contains(out, "500 NGN") {
+		t.Error(out)
+	}
+	for _, name := range []string{"worker", "serve"} { // as the alerts see them
+		eventually(t, 30*time.Second, name+" shows its figures", func() bool { return strings.Contains(scrape(ports[name+":9090"]), "\ntopup_redis_up 1\n") })
+	}
 	for _, name := range []string{"serve", "worker", "simulator", "redis"} {
 		grace, err := time.ParseDuration(services[name].StopGracePeriod)
 		if err != nil {
@@ -411,11 +423,18 @@ func TestComposeRuns(t *testing.T) {
 // docker compose run --rm does.
 func (s *standIn) run(t *testing.T, args ...string) string {
 	t.Helper()
+	return s.read(t, "", args...)
+}
+
+// read is run with this on its stdin.
+func (s *standIn) read(t *testing.T, in string, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	all := s.command(args)
 	cmd := exec.CommandContext(ctx, all[0], all[1:]...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, s.environment()...)
+	cmd.Stdin = strings.NewReader(in)
 	out, err := cmd.Output()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		t.Fatalf("topup %v: %v\n%s%s", args, err, out, exit.Stderr)

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -35,7 +34,7 @@ func directives(t *testing.T, name string) map[string][]string {
 	return all
 }
 
-var units = []string{"topup-worker.service", "topup-serve.service"}
+var units = []string{"topup-redis.service", "topup-worker.service", "topup-serve.service"}
 
 // Each unit is hardened, has its secrets from files, and waits for what is under way.
 func TestSystemdRules(t *testing.T) {
@@ -46,10 +45,8 @@ func TestSystemdRules(t *testing.T) {
 			"Service.KillSignal": "SIGTERM", "Service.KillMode": "mixed", "Service.LimitCORE": "0", "Service.UMask": "0077",
 			"Service.ProtectSystem": "strict", "Service.CapabilityBoundingSet": "", "Service.AmbientCapabilities": "",
 			"Service.RestrictAddressFamilies": "AF_INET AF_INET6", "Service.SystemCallArchitectures": "native",
-			"Service.ProtectProc": "invisible", "Service.ProcSubset": "pid", "Service.TimeoutStopSec": "30",
-		}
-		if name == "topup-worker.service" {
-			want["Service.TimeoutStopSec"] = "150"
+			"Service.ProtectProc": "invisible", "Service.ProcSubset": "pid",
+			"Service.TimeoutStopSec": map[string]string{"topup-redis.service": "60", "topup-worker.service": "150", "topup-serve.service": "30"}[name],
 		}
 		for _, yes := range []string{
 			"DynamicUser", "ProtectHome", "PrivateTmp", "PrivateDevices", "PrivateUsers", "NoNewPrivileges", "ProtectKernelTunables",
@@ -62,6 +59,14 @@ func TestSystemdRules(t *testing.T) {
 			if !slices.Equal(all[directive], []string{value}) {
 				t.Errorf("%s: %s is %q, want %q", name, directive, all[directive], value)
 			}
+		}
+		if name == "topup-redis.service" {
+			for _, user := range []string{"worker", "serve", "operator", "admin"} { // what the other units and the runbook log in as
+				if !slices.Contains(all["Service.LoadCredential"], user+":/etc/topup/credentials/redis-"+user) {
+					t.Errorf("%s: %s cannot log in", name, user)
+				}
+			}
+			continue
 		}
 		known := map[string]setting{}
 		for _, row := range (&Settings{}).list() {
@@ -116,51 +121,59 @@ func TestSystemdVerify(t *testing.T) {
 }
 
 // The units' own commands and environment, with credentials in a folder as systemd
-// gives them, run against a Redis with its users.
+// gives them: Redis with its users, and a top-up that is paid.
 func TestSystemdRuns(t *testing.T) {
 	t.Parallel() // it mostly waits
-	r := startRoles(t)
-	credentials := t.TempDir()
-	for name, from := range map[string]string{"redis-worker": "worker", "redis-serve": "serve"} {
-		text, err := os.ReadFile(filepath.Join(r.passwords, from))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(credentials, name), text, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("redis-server is not on PATH: `make redis` installs it")
 	}
-	for name, text := range map[string]string{"reloadly-client-id": "demo-client\n", "reloadly-client-secret": "demo-secret\n"} {
+	dir, port, credentials := t.TempDir(), freePort(t), t.TempDir()
+	r := &roles{addr: "127.0.0.1:" + port, dir: dir, passwords: credentials}
+	r.admin = r.client(t, "admin")
+	simulator := startPlayMoney(t)
+	secrets := map[string]string{"reloadly-client-id": "demo-client\n", "reloadly-client-secret": "demo-secret\n"}
+	for _, user := range []string{"worker", "serve", "operator", "admin"} {
+		secrets[user] = "canary " + user + "\n" // to Redis
+		secrets["redis-"+user] = secrets[user]  // to the others
+	}
+	for name, text := range secrets {
 		if err := os.WriteFile(filepath.Join(credentials, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	simulator := "127.0.0.1:" + freePort(t)
-	startDaemon(t, "simulator", nil, "topup", "sandbox", "--listen", simulator)
-	eventually(t, 30*time.Second, "the simulator answers", func() bool { return askHealth(t.Context(), "http://"+simulator+"/sandbox/livez") == nil })
-	key := keyOf(t, r, "http://"+simulator)
-
-	serve := "127.0.0.1:" + freePort(t)
-	place := strings.NewReplacer("%d", credentials, "127.0.0.1:6379", r.addr, "127.0.0.1:8080", serve)
+	lib, err := filepath.Abs(deployFolder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve, figures := "127.0.0.1:"+freePort(t), []string{"127.0.0.1:" + freePort(t), "127.0.0.1:" + freePort(t)}
+	place := strings.NewReplacer("%d", credentials, "127.0.0.1:6379", r.addr, "127.0.0.1:8080", serve, "127.0.0.1:9464", figures[0], "127.0.0.1:9465", figures[1],
+		"/usr/local/bin/topup", "topup", "/usr/local/lib/topup", lib, "/var/lib/topup-redis", dir, "/run/topup-redis", filepath.Join(dir, "run"))
 	var started []*daemon
+	var key string
 	for _, name := range units {
 		all := directives(t, name)
-		env := []string{"RELOADLY_AUTH_URL=http://" + simulator, "RELOADLY_API_URL=http://" + simulator} // worker.env
+		env := []string{"RELOADLY_AUTH_URL=" + simulator, "RELOADLY_API_URL=" + simulator} // worker.env
 		for _, variable := range all["Service.Environment"] {
 			env = append(env, place.Replace(variable))
 		}
-		words := strings.Fields(all["Service.ExecStart"][0])
-		words[0] = filepath.Base(words[0])
+		words := strings.Fields(place.Replace(all["Service.ExecStart"][0]))
+		if name == "topup-redis.service" {
+			words = append(words, "--port", port)
+		}
 		started = append(started, startDaemon(t, name, env, words...))
+		if name == "topup-redis.service" {
+			eventually(t, 30*time.Second, "redis answers", func() bool { return r.admin.Ping(t.Context()).Err() == nil })
+			key = keyOf(t, r, simulator)
+		}
 	}
-	eventually(t, 30*time.Second, "serve is ready", func() bool { return askHealth(t.Context(), "http://"+serve+"/readyz") == nil })
+	for _, address := range []string{serve + "/readyz", figures[0] + "/metrics", figures[1] + "/metrics"} {
+		eventually(t, 30*time.Second, address+" is well", func() bool { return askHealth(t.Context(), "http://"+address) == nil })
+	}
 	if answer := postTopUp(t, "http://"+serve, key); answer.State != "succeeded" {
 		t.Errorf("%+v", answer)
 	}
+	slices.Reverse(started)
 	for _, p := range started {
-		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, time.Minute, p.name+" has ended", func() bool { is, err := p.ended(); return is && err == nil })
+		stop(t, p)
 	}
 }

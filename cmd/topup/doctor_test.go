@@ -177,6 +177,7 @@ func TestDoctorOfRedis(t *testing.T) {
 		{"eviction", (*doctor).checkEviction, map[string]string{"maxmemory_policy": "allkeys-lru"}, note, fix, "allkeys-lru"},
 		{"no policy", (*doctor).checkEviction, map[string]string{"maxmemory_policy": "-"}, note, fix, "noeviction"},
 		{"memory", (*doctor).checkMemory, nil, good, good, "1 MiB used, 1 % of maxmemory"},
+		{"memory at the alert's mark", (*doctor).checkMemory, map[string]string{"maxmemory": "1497965"}, note, note, "70 %"},
 		{"memory fills", (*doctor).checkMemory, map[string]string{"maxmemory": "1300000"}, note, note, "81 %"},
 		{"memory full", (*doctor).checkMemory, map[string]string{"maxmemory": "1100000"}, fix, fix, "give it more"},
 		{"no limit", (*doctor).checkMemory, map[string]string{"maxmemory": "0", "total_system_memory": "4194304"}, good, good, "25 % of the machine"},

@@ -97,7 +97,7 @@ func (d *doctor) checkVersion(context.Context) finding {
 	}
 }
 
-func (d *doctor) checkPersistence(context.Context) finding {
+func (d *doctor) checkPersistence(ctx context.Context) finding {
 	broken := everyNode(d.nodes, func(n redisNode) []string {
 		var faults []string
 		for _, field := range []string{"aof_last_write_status", "aof_last_bgrewrite_status"} {
@@ -114,11 +114,45 @@ func (d *doctor) checkPersistence(context.Context) finding {
 	if len(faults) > 0 {
 		return found(d.serious(), "%s", strings.Join(faults, "; "))
 	}
+	if refusing := d.refusing(ctx); len(refusing) > 0 {
+		return found(d.serious(), "%s: Redis before 8.4.4 refuses each transaction of its append-only file when it starts again, and has forgotten what was paid "+
+			"(redis#14541): ACL SETUSER default off resetpass allkeys allchannels +@all, here and in its file", strings.Join(refusing, "; "))
+	}
 	weak := everyNode(d.nodes, func(n redisNode) []string { return without(n.weak(), "replicas") })
 	if len(weak) > 0 {
 		return found(note, "%s", strings.Join(weak, "; "))
 	}
 	return found(good, "append-only file, appendfsync always, last write ok")
+}
+
+// refusing asks each server whether it would read all of its file: it does that as the
+// user default, whose rights it checks in transactions, and a script's writes are one. A
+// server that does not tell is none of them.
+func (d *doctor) refusing(ctx context.Context) []string {
+	var mu sync.Mutex
+	answers := map[string]string{}
+	_ = eachServer(ctx, d.rdb, func(ctx context.Context, c *redis.Client) error { // what does not answer does not tell
+		text, err := c.Do(ctx, "ACL", "DRYRUN", "default", "HSET", "topup:{s00}:job:doctor", "state", "queued").Text()
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil && text != "OK" {
+			answers[c.Options().Addr] = text
+		}
+		return nil
+	})
+	return everyNode(d.nodes, func(n redisNode) []string {
+		if answers[n.addr] == "" || replaysAll(n.info["redis_version"]) {
+			return nil
+		}
+		return []string{"its user default has not all rights"}
+	})
+}
+
+// replaysAll says that a version reads its file whatever its users may.
+func replaysAll(version string) bool {
+	var major, minor, patch int
+	_, _ = fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch) // what cannot be read is 0
+	return major > 8 || major == 8 && (minor > 4 || minor == 4 && patch >= 4)
 }
 
 // without leaves out the texts that another check has.
@@ -166,7 +200,7 @@ func (d *doctor) checkMemory(context.Context) finding {
 		case part > 0.9:
 			worst = fix
 			text += ": give it more before it refuses jobs"
-		case part > 0.75:
+		case part >= 0.7: // as the alert
 			worst = worse(worst, note)
 		}
 		return []string{text}

@@ -19,7 +19,7 @@ const healthTime = 4 * time.Second
 func (a *app) healthCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "health URL", Short: "Ask a server of this program whether it is well: exit 0 where it answers 200",
-		Example: "  topup health http://127.0.0.1:8080/readyz",
+		Example: "  topup health http://127.0.0.1:8080/readyz     # serve\n  topup health http://127.0.0.1:9464/metrics    # a worker with --metrics-listen",
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			return askHealth(c.Context(), args[0])

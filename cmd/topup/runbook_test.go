@@ -129,3 +129,34 @@ func TestRunbookCommands(t *testing.T) {
 		}
 	}
 }
+
+var (
+	ofCompose = regexp.MustCompile("docker compose (?:up -d|stop|logs --tail 50|kill -s HUP|exec|run --rm --no-deps(?: --entrypoint sh)?) ([a-z ]+)")
+	ofSystemd = regexp.MustCompile("(?:systemctl [a-z]+|journalctl -u) (topup[a-z -]+)")
+)
+
+// The services and units that it names are there.
+func TestRunbookNames(t *testing.T) {
+	text := runbook(t)
+	services := readComposition(t, exampleVariables(t)).Services
+	named := 0
+	for _, match := range ofCompose.FindAllStringSubmatch(text, -1) {
+		for _, name := range strings.Fields(match[1]) {
+			if services[name] == nil {
+				t.Errorf("%s: compose has no service %s", match[0], name)
+			}
+			named++
+		}
+	}
+	for _, match := range ofSystemd.FindAllStringSubmatch(text, -1) {
+		for _, name := range strings.Fields(match[1]) {
+			if strings.HasPrefix(name, "topup") && !slices.Contains(units, name+".service") {
+				t.Errorf("%s: there is no unit %s", match[0], name)
+			}
+			named++
+		}
+	}
+	if named < 15 {
+		t.Errorf("found only %d names", named)
+	}
+}

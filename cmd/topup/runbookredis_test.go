@@ -63,7 +63,7 @@ func TestRunbookRedis(t *testing.T) {
 			}
 		}
 	}
-	if got := r.cli(t, "CONFIG GET maxmemory"); !strings.Contains(got, "4294967296") {
+	if got := r.cli(t, "CONFIG GET maxmemory"); !strings.Contains(got, "3221225472") {
 		t.Error(got)
 	}
 }

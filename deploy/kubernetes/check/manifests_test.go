@@ -224,7 +224,7 @@ func TestPods(t *testing.T) {
 				if c.LivenessProbe == nil {
 					wrong("has no liveness probe")
 				}
-				if c.ReadinessProbe == nil && workload != "worker" { // which nobody connects to
+				if c.ReadinessProbe == nil { // an update would go on with pods that do not work
 					wrong("has no readiness probe")
 				}
 				for _, e := range c.Env {
@@ -249,8 +249,10 @@ func TestPods(t *testing.T) {
 		if path := probePath(o, "serve", false); path != "/readyz" {
 			t.Errorf("%s: serve: readiness asks %s", name, path)
 		}
-		if path := probePath(o, "worker", true); path != "/metrics" { // from memory, also without Redis
-			t.Errorf("%s: worker: liveness asks %s", name, path)
+		for _, liveness := range []bool{true, false} {
+			if path := probePath(o, "worker", liveness); path != "/metrics" { // from memory, also without Redis
+				t.Errorf("%s: worker: a probe asks %s", name, path)
+			}
 		}
 	}
 }
@@ -441,6 +443,9 @@ func TestAvailability(t *testing.T) {
 			d := o.objects["Deployment/"+workload].(*appsv1.Deployment)
 			if rolling := d.Spec.Strategy.RollingUpdate; rolling == nil || rolling.MaxUnavailable.IntVal != 0 || rolling.MaxSurge.IntVal != 1 {
 				t.Errorf("%s: an update of %s stops one before the next runs", name, workload)
+			}
+			if workload == "worker" && d.Spec.MinReadySeconds <= 60 { // see there
+				t.Errorf("%s: a worker that ends soon after its start would replace one that works", name)
 			}
 		}
 	}

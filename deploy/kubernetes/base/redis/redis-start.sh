@@ -39,6 +39,6 @@ sed -e '/^#/d' -e '/^$/d' "$here/users.acl" |
 grep -q '^user default off .*allkeys .*+@all$' "$users" || { echo "redis-start: $here/users.acl cannot be read, or has not the default user that it needs" >&2; exit 1; }
 
 # What redis-server inherits can be read from its process.
-unset REDIS_PASSWORD_WORKER REDIS_PASSWORD_SERVE REDIS_PASSWORD_OPERATOR REDIS_PASSWORD_ASYNQMON \
+unset REDIS_PASSWORD_WORKER REDIS_PASSWORD_SERVE REDIS_PASSWORD_OPERATOR \
 	REDIS_PASSWORD_EXPORTER REDIS_PASSWORD_SCALER REDIS_PASSWORD_ADMIN
 exec redis-server "$here/redis.conf" --aclfile "$users" "$@"
