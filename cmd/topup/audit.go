@@ -27,7 +27,7 @@ func (a *app) audit(ctx context.Context) error {
 	if a.settings.AuditDays == 0 {
 		return usage(errors.New("TOPUP_AUDIT_DAYS: is 0, which turns the audit off (--audit-days 7 looks a week back)"))
 	}
-	client, o, closeClient, err := a.connect(ctx)
+	client, o, closeClient, err := a.connectToPay(ctx)
 	if err != nil {
 		return err
 	}

@@ -84,6 +84,7 @@ var checks = []check{
 	{"memory", anAnswer, (*doctor).checkMemory},
 	{"replicas", anAnswer, (*doctor).checkReplicas},
 	{"clock of redis", anAnswer, (*doctor).checkRedisClock},
+	{"environment", anAnswer, (*doctor).checkEnvironment},
 	{"credentials", nothing, (*doctor).checkCredentials},
 	{"clock of reloadly", access, (*doctor).checkReloadlyClock},
 	{"balance", access, (*doctor).checkBalance},

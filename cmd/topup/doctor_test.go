@@ -231,13 +231,19 @@ func TestDoctorOfJobs(t *testing.T) {
 	if err := o.rdb.ZAdd(ctx, queueKey(enqueue.QueueTopUps, "archived"), redis.Z{Member: "lost"}).Err(); err != nil {
 		t.Fatal(err)
 	}
+	for key, value := range map[string]string{environmentKey: "live", queueKey(enqueue.QueueTopUps, "paused"): "1"} {
+		if err := o.rdb.Set(ctx, key, value, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	want := map[string]string{
+		"environment":    "fix the jobs of this Redis belong to another environment: live, and RELOADLY_ENV is sandbox (set",
 		"workers":        "note none is running",
 		"unknown jobs":   "fix 1, lost since",
 		"overdue jobs":   "fix 2 of 2, ",
 		"holds":          "fix account insufficient_balance by worker",
 		"archived tasks": "fix 1 in topups",
-		"queues":         "ok topups 2 pending, 0 active, 0 later; campaigns 0",
+		"queues":         "fix topups 2 pending, 0 active, 0 later, paused in asynqmon: resume it there (topup hold stops sends and lets look-ups go on); campaigns 0",
 	}
 	eventually(t, time.Minute, "everything is old enough", func() bool {
 		d := newDoctor(s)

@@ -161,11 +161,21 @@ func (d *doctor) checkQueues(ctx context.Context) finding {
 	if err != nil {
 		return found(fix, "they cannot be counted: %v", cause(ctx, err))
 	}
+	worst := good
 	var texts []string
 	for i, n := range counts {
-		texts = append(texts, fmt.Sprintf("%s %d pending, %d active, %d later", queues[i], n[0], n[1], n[2]+n[3]))
+		text := fmt.Sprintf("%s %d pending, %d active, %d later", queues[i], n[0], n[1], n[2]+n[3])
+		paused, err := d.rdb.Exists(ctx, queueKey(queues[i], "paused")).Result()
+		if err != nil {
+			return found(fix, "whether they are paused cannot be read: %v", cause(ctx, err))
+		}
+		if paused > 0 {
+			worst = fix
+			text += ", paused in asynqmon: resume it there (topup hold stops sends and lets look-ups go on)"
+		}
+		texts = append(texts, text)
 	}
-	return found(good, "%s", strings.Join(texts, "; "))
+	return found(worst, "%s", strings.Join(texts, "; "))
 }
 
 // count is the lengths of some of asynq's lists, for each queue.

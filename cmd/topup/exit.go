@@ -78,6 +78,7 @@ func exitCode(err error) int {
 		{enqueue.ErrNotReviewable, exitGuard},
 		{enqueue.ErrNotCancellable, exitGuard},
 		{worker.ErrNothingFound, exitGuard},
+		{errEnvironment, exitGuard},
 		{httpapi.ErrKeyInvalid, exitUsage},
 		{httpapi.ErrKeyExists, exitConflict},
 		{httpapi.ErrNoKey, exitInvalid},

@@ -62,7 +62,7 @@ func (a *app) sendCommand() *cobra.Command {
 		if job, err = job.Validate(); err != nil {
 			return err
 		}
-		client, _, closeClient, err := a.connect(c.Context())
+		client, _, closeClient, err := a.connectToPay(c.Context())
 		if err != nil {
 			return err
 		}

@@ -20,6 +20,9 @@ func (a *app) workerCommand() *cobra.Command {
 			if err := checkSafe(ctx, o, a.settings, log); err != nil {
 				return err
 			}
+			if err := keepEnvironment(ctx, o.rdb, a.settings); err != nil {
+				return err
+			}
 			traces, err := newTracing(ctx, log)
 			if err != nil {
 				return err
