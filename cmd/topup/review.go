@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"example.com/topup/enqueue"
+	"example.com/topup/enqueue/campaign"
 	"example.com/topup/worker"
 )
 
@@ -17,14 +18,17 @@ func (a *app) reviewCommand() *cobra.Command {
 			Use: "list", Short: "List the jobs that wait for a person, longest first", Args: usageArgs(cobra.NoArgs),
 			RunE: func(c *cobra.Command, _ []string) error { return a.reviewList(c.Context()) },
 		},
-		a.decision("adopt ID", "Look the job up at Reloadly and book what it shows", a.adopt),
+		a.decision("adopt ID", "Look the job up at Reloadly and book what it shows",
+			func(ctx context.Context, client *enqueue.Client, o *opened, id string) error {
+				return campaign.NewStore(o.rdb).Decide(ctx, client, id, func(ctx context.Context) error { return a.adopt(ctx, client, o, id) })
+			}),
 		a.decision("fail ID", "End the job as unpaid, by your own knowledge that nothing was paid",
-			func(ctx context.Context, client *enqueue.Client, _ *opened, id string) error {
-				return client.Ledger().Fail(ctx, id)
+			func(ctx context.Context, client *enqueue.Client, o *opened, id string) error {
+				return campaign.NewStore(o.rdb).Decide(ctx, client, id, func(ctx context.Context) error { return client.Ledger().Fail(ctx, id) })
 			}),
 		a.decision("resend ID", "Send the job again, 30 minutes after its last send at the earliest",
-			func(ctx context.Context, client *enqueue.Client, _ *opened, id string) error {
-				return client.Resend(ctx, id)
+			func(ctx context.Context, client *enqueue.Client, o *opened, id string) error {
+				return campaign.NewStore(o.rdb).Resend(ctx, client, id)
 			}),
 	)
 	return c

@@ -193,10 +193,18 @@ func (s *Store) Progress(ctx context.Context, name string, client *enqueue.Clien
 // Debit is what the account paid for a job that succeeded: nothing where Reloadly did
 // not say it.
 func Debit(r enqueue.Result) (currency string, amount decimal.Decimal) {
-	if r.State != enqueue.Succeeded || r.Transaction == nil || r.Transaction.BalanceInfo == nil {
+	if r.State != enqueue.Succeeded {
 		return "", decimal.Decimal{}
 	}
-	b := r.Transaction.BalanceInfo
+	return costOf(r.Transaction)
+}
+
+// costOf is what a transaction was debited with, also where it was given back later.
+func costOf(t *enqueue.Transaction) (currency string, amount decimal.Decimal) {
+	if t == nil || t.BalanceInfo == nil {
+		return "", decimal.Decimal{}
+	}
+	b := t.BalanceInfo
 	if b.Cost == nil || b.CurrencyCode == nil || len(*b.CurrencyCode) != 3 {
 		return "", decimal.Decimal{}
 	}
