@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/topup/enqueue/campaign"
 	"example.com/topup/reloadly/sandbox"
@@ -72,5 +73,52 @@ func TestLoadAsks(t *testing.T) {
 		if !errors.Is(got, want) || !strings.Contains(errs.String(), "This is real money. Type the total, 485, to load it") {
 			t.Errorf("%q: %v\n%s", answer, got, &errs)
 		}
+	}
+}
+
+// A job whose record cannot be read is named where a person looks, and hides no other.
+func TestDamagedRecordsAreShown(t *testing.T) {
+	s := Settings{}
+	if err := s.fromEnvironment(); err != nil {
+		t.Fatal(err)
+	}
+	s.RedisURL, s.TimeScale = "memory://", 1.0/50
+	sys := startWith(t, s, sandbox.Config{})
+	file := filepath.Join(t.TempDir(), "damaged.csv")
+	if err := os.WriteFile(file, []byte("phone,amount,currency,external_id\n+2348057230047,500,sender,a\n+2348057240047,500,sender,b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	settings := sys.settings
+	settings.RedisURL = sys.opened.url
+	var out, errs bytes.Buffer
+	a := &app{settings: settings, out: &out, err: &errs}
+	// Both need review: nobody knows their code.
+	if err := a.campaignLoad(t.Context(), file, loadFlags{name: "damaged", yes: true, wait: true, timeout: time.Minute}); exitCode(err) != exitOutcome {
+		t.Fatal(err, &errs)
+	}
+	keys, err := sys.opened.rdb.Keys(t.Context(), "topup:*:job:damaged.a").Result()
+	if err != nil || len(keys) != 1 {
+		t.Fatal(keys, err)
+	}
+	sys.opened.rdb.HSet(t.Context(), keys[0], "v", "?")
+	out.Reset()
+	if err := a.reviewList(t.Context()); exitCode(err) != exitInternal || !strings.Contains(err.Error(), `"damaged.a"`) || !strings.Contains(out.String(), "damaged.b") {
+		t.Errorf("%v\n%s", err, &out)
+	}
+	on, err := a.connectCampaigns(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer on.close()
+	status, err := on.status(t.Context(), "damaged")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	if err := a.printStatus(status); err != nil || !strings.Contains(out.String(), "needs_review  2") || !strings.Contains(out.String(), "1000 sender") || !strings.Contains(out.String(), "cannot be read  damaged.a: nothing is sent") {
+		t.Errorf("%v\n%s", err, &out)
+	}
+	if got := damagedText([]string{"a", "b", "c", "d", "e", "f", "g"}); !strings.HasPrefix(got, "a, b, c, d, e and 2 more: ") {
+		t.Error(got)
 	}
 }

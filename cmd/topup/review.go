@@ -64,9 +64,14 @@ func (a *app) reviewList(ctx context.Context) error {
 		return err
 	}
 	var results []enqueue.Result
+	var damaged []error // they keep nobody from deciding about the others
 	for _, answer := range client.GetMany(ctx, ids) {
 		// One may have been decided, or have expired, in between.
 		if errors.Is(answer.Err, enqueue.ErrNotFound) || errors.Is(answer.Err, enqueue.ErrExpired) {
+			continue
+		}
+		if campaign.Damaged(answer.Err) {
+			damaged = append(damaged, answer.Err)
 			continue
 		}
 		if answer.Err != nil {
@@ -74,7 +79,7 @@ func (a *app) reviewList(ctx context.Context) error {
 		}
 		results = append(results, answer.Result)
 	}
-	return a.printResults(results)
+	return errors.Join(append(damaged, a.printResults(results))...)
 }
 
 func (a *app) adopt(ctx context.Context, client *enqueue.Client, o *opened, id string) error {

@@ -164,9 +164,16 @@ func (r *resultWriter) result(number int, id string, answer enqueue.Answered) (e
 		}
 		result.Explanation = "It ended long ago; only its state is still known."
 		return result, nil
+	case Damaged(answer.Err):
+		return enqueue.Result{ID: id, State: enqueue.NeedsReview, Code: CodeDamaged, MoneyMoved: enqueue.MovedUnknown, Explanation: damagedText(answer.Err)}, nil
 	default:
 		return result, answer.Err
 	}
+}
+
+func damagedText(err error) string {
+	return fmt.Sprintf("It is not known what became of it: %v. Nothing more is sent for it. "+
+		"Ask Reloadly for its identifier; where nothing was paid, load it under another external_id.", err)
 }
 
 // joblessText says what became of a row that has no job of its own.
@@ -189,7 +196,7 @@ func resultCells(row *Row, r enqueue.Result) []string {
 		return *s
 	}
 	identifier := text(t.CustomIdentifier)
-	if identifier == "" && r.Sends > 0 {
+	if identifier == "" && (r.Sends > 0 || r.Code == CodeDamaged) {
 		identifier = enqueue.Identifier(r.ID, 0)
 	}
 	operator := t.OperatorID
