@@ -10,15 +10,10 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
-
-	"example.com/topup/enqueue"
 )
 
 // What Redis says, or what became of the way to it, is no damage of a record.
 func TestDamagedIsTheRecordAlone(t *testing.T) {
-	away := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1})
-	defer func() { _ = away.Close() }()
-	refused := enqueue.NewClient(away, enqueue.ClientConfig{}).Glances(t.Context(), []string{"a"})[0].Err
 	l := newLoading(t)
 	for _, id := range []string{"sound", "damaged", "strange"} {
 		row := person(1)
@@ -51,7 +46,6 @@ func TestDamagedIsTheRecordAlone(t *testing.T) {
 		"no such job":      {get(t.Context(), "nobody"), false},
 		"a word of Redis":  {get(t.Context(), "strange"), false},
 		"ctx ended":        {get(ended, "sound"), false},
-		"Redis away":       {refused, false},
 		"a lost answer":    {fmt.Errorf("read: %w", io.ErrUnexpectedEOF), false},
 		"a closed client":  {fmt.Errorf("read: %w", redis.ErrClosed), false},
 		"a timeout":        {fmt.Errorf("read: %w", &net.OpError{Op: "read", Err: errors.New("i/o timeout")}), false},
