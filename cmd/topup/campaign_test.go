@@ -122,3 +122,26 @@ func TestDamagedRecordsAreShown(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Many problems are summed up by kind after their list, for a whole column is often damaged
+// in one way; a few are not.
+func TestManyProblemsAreSummedUp(t *testing.T) {
+	for _, n := range []int{5, 300} {
+		var out bytes.Buffer
+		list := &problemList{w: &out, file: "may.csv"}
+		for line := range n {
+			list.add(campaign.Problem{Line: line, Column: "phone", Code: "phone_exponent", Message: "x"})
+			if line%3 == 0 {
+				list.add(campaign.Problem{Line: line, Code: "field_count", Message: "x"})
+			}
+			if line == 2 {
+				list.add(campaign.Problem{Severity: campaign.Warning, Line: line, Column: "phone", Code: "phone_invalid", Message: "x"})
+			}
+		}
+		list.sum()
+		want := "may.csv: 300 phone_exponent, 100 field_count, 1 phone_invalid\n"
+		if got := strings.HasSuffix(out.String(), want); got != (n == 300) {
+			t.Errorf("%d: %s", n, out.String()[max(0, out.Len()-200):])
+		}
+	}
+}

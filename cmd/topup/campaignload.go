@@ -96,6 +96,7 @@ func (a *app) campaignLoad(ctx context.Context, name string, f loadFlags) error 
 		return err
 	}
 	defer func() { _ = file.Close() }() // nothing is left to lose
+	problems.sum()
 	if file.Broken || file.Rows == 0 && file.Bad > 0 || file.Errors > 0 && !f.skip {
 		return errInvalidRows(file, ", nothing was loaded")
 	}

@@ -109,6 +109,10 @@ func (c *checker) check(line int, raw []string) (out checked) {
 	}
 	cells := c.header.cells(raw)
 	out.row.Cells = cells
+	if c.header.again(cells) {
+		out.add(Problem{Code: "header_again", Message: "the row is the header once more (were files joined? then take it out)"})
+		return out
+	}
 	unusable := c.unusable(cells, &out)
 	// cell is what a column holds, trimmed; false where there is no such column or its
 	// cell is refused already.

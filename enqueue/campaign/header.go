@@ -174,6 +174,16 @@ func (h *Header) warnings(o *ReadOptions) []Problem {
 	return problems
 }
 
+// again reports whether the cells of a row are the header's own names.
+func (h *Header) again(cells []string) bool {
+	for i, cell := range cells {
+		if !strings.EqualFold(strings.Trim(cell, " \ufeff"), h.Names[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // cells picks the cells of Names out of a row of the file and takes the guards off. It
 // works in place.
 func (h *Header) cells(raw []string) []string {

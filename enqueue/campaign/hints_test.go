@@ -20,6 +20,7 @@ func TestHints(t *testing.T) {
 		"cells are missing":          {header + "+2348031234567,500,local\n", "the row has 3 cells and the header 4 (are cells missing at its end, or is a line break in a cell without quotes?)"},
 		"a row of totals":            {header + good + "Total:,500,local,\n", "the cell has no digits (is the row a total or a note? then take it out)"},
 		"a word instead of a number": {header + "unknown,500,local,\n", "the cell has no digits"},
+		"files that were joined":     {header + good + "\ufeffPHONE, amount,Currency,note\n", "the row is the header once more (were files joined? then take it out)"},
 		"a Swiss amount":             {header + "+2348031234567,500.-,local,x\n", `"500.-" is not a number (write digits and a decimal point`},
 		"a negative amount":          {header + "+2348031234567,500-,local,x\n", `"500-" is negative`},
 	} {
