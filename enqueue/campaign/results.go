@@ -173,7 +173,7 @@ func (r *resultWriter) result(number int, id string, answer enqueue.Answered) (e
 
 func damagedText(err error) string {
 	return fmt.Sprintf("It is not known what became of it: %v. Nothing more is sent for it. "+
-		"Ask Reloadly for its identifier; where nothing was paid, load it under another external_id.", err)
+		"Ask Reloadly for its identifier; where nothing was paid, load the row under another external_id, with --allow-repeat-phone.", err)
 }
 
 // joblessText says what became of a row that has no job of its own.
