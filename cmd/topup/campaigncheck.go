@@ -99,6 +99,9 @@ func (a *app) checkFile(ctx context.Context, on *campaigns, name string, f fileF
 	var rejects *rejectFile
 	if f.skip {
 		rejects = &rejectFile{name: f.rejected, of: name}
+		if err := rejects.elsewhere(); err != nil {
+			return nil, err
+		}
 		o.Rejected = rejects.add
 	}
 	file, err := campaign.Check(ctx, name, in, o)
