@@ -2,15 +2,19 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"example.com/topup/enqueue"
 	"example.com/topup/enqueue/campaign"
 	"example.com/topup/reloadly/sandbox"
+	"example.com/topup/worker"
 )
 
 // On a terminal load asks: y or yes loads, anything else does not. Real money wants its
@@ -144,4 +148,53 @@ func TestManyProblemsAreSummedUp(t *testing.T) {
 			t.Errorf("%d: %s", n, out.String()[max(0, out.Len()-200):])
 		}
 	}
+}
+
+// Whoever stops a command is told what became of the campaign.
+func TestInterruptedLoadSaysWhatItLeaves(t *testing.T) {
+	s := Settings{}
+	if err := s.fromEnvironment(); err != nil {
+		t.Fatal(err)
+	}
+	s.RedisURL, s.TimeScale = "memory://", 1.0/50
+	sys := startWith(t, s, sandbox.Config{})
+	file := filepath.Join(t.TempDir(), "stopped.csv")
+	if err := os.WriteFile(file, []byte("phone,amount,currency,operator_id\n+2348056234501,500,local,341\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := &app{settings: sys.settings, out: io.Discard}
+	a.settings.RedisURL = sys.opened.url
+	holds := worker.NewHolds(sys.opened.rdb, worker.HoldConfig{})
+	if err := holds.Place(t.Context(), worker.Hold{Scope: worker.ScopeCampaign("stopped"), Reason: enqueue.Paused}); err != nil {
+		t.Fatal(err)
+	}
+	load := func(f loadFlags, when string) error {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		a.err = stopper{when, stop}
+		f.name, f.yes, f.offline, f.timeout = "stopped", true, true, time.Minute
+		return a.campaignLoad(ctx, file, f)
+	}
+	if err := load(loadFlags{}, "1 rows are good"); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "load it again") {
+		t.Error(err)
+	}
+	if err := load(loadFlags{wait: true}, "0 of 1 settled"); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the campaign goes on by itself") {
+		t.Error(err)
+	}
+	if err := errors.Join(holds.Lift(t.Context(), worker.ScopeCampaign("stopped")), load(loadFlags{wait: true}, "nobody says this")); err != nil {
+		t.Error(err)
+	}
+}
+
+// stopper stops a command when it has said something.
+type stopper struct {
+	when string
+	stop func()
+}
+
+func (s stopper) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), s.when) {
+		s.stop()
+	}
+	return len(p), nil
 }

@@ -112,6 +112,9 @@ func (a *app) campaignLoad(ctx context.Context, name string, f loadFlags) error 
 		}
 	}
 	loaded, err := loader.Load(ctx, file, f.name, f.options)
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("stopped (load it again if you want it: nothing is loaded twice): %w", err)
+	}
 	if err != nil {
 		return a.tellConflicts(name, err)
 	}

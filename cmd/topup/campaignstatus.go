@@ -239,7 +239,10 @@ func (a *app) waitForCampaign(ctx context.Context, on *campaigns, name string, t
 	s, err := a.follow(waiting, on, name)
 	over := false
 	if err != nil {
-		if over = waiting.Err() != nil && ctx.Err() == nil; !over {
+		if ctx.Err() != nil {
+			return fmt.Errorf("stopped waiting; the campaign goes on by itself (look again with topup campaign status %s --watch): %w", name, err)
+		}
+		if over = waiting.Err() != nil; !over {
 			return err
 		}
 		if s, err = on.status(ctx, name); err != nil {
