@@ -189,11 +189,12 @@ type loadedJSON struct {
 	Known    int    `json:"known"`
 	Retried  int    `json:"retried"`
 	Refused  int    `json:"notRetried"`
+	Other    int    `json:"otherNotBefore,omitempty"`
 }
 
 func (a *app) printLoaded(l *campaign.Loaded) error {
 	if a.json {
-		return writeJSON(a.out, loadedJSON{l.Campaign.Name, l.Campaign.Rows, l.New, l.Known, l.Retried, l.Refused})
+		return writeJSON(a.out, loadedJSON{l.Campaign.Name, l.Campaign.Rows, l.New, l.Known, l.Retried, l.Refused, l.OtherTime})
 	}
 	loadedText(a.out, l)
 	return nil
@@ -204,6 +205,9 @@ func loadedText(w io.Writer, l *campaign.Loaded) {
 		fmt.Fprintf(w, "campaign %s: nothing new, all %d rows are there already\n", l.Campaign.Name, l.Known)
 	} else {
 		fmt.Fprintf(w, "campaign %s: %d rows loaded, %d were there already\n", l.Campaign.Name, l.New, l.Known)
+	}
+	if l.OtherTime > 0 {
+		fmt.Fprintf(w, "%d of these have another not_before in the file: it stays as it was loaded first\n", l.OtherTime)
 	}
 	if l.Retried+l.Refused > 0 {
 		fmt.Fprintf(w, "%d failed rows are sent again, %d cannot be\n", l.Retried, l.Refused)
