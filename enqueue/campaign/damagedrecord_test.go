@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+
+	"example.com/topup/enqueue"
 )
 
 // What Redis says, or what became of the way to it, is no damage of a record.
@@ -70,5 +72,22 @@ func TestResultsNameDamagedRecords(t *testing.T) {
 	r := rows[1]
 	if r["_state"] != "needs_review" || r["_code"] != "DAMAGED" || r["_money_moved"] != "unknown" || r["_identifier"] != "may.p1" || !strings.Contains(r["_explanation"], `field "a" is damaged`) {
 		t.Error(r)
+	}
+}
+
+// A failed row whose record cannot be read keeps no other from being sent again.
+func TestRetryGoesOnAfterADamagedRecord(t *testing.T) {
+	l := newLoading(t)
+	text := people(0, 3, "500")
+	l.loads("may", text, LoadOptions{}, 3)
+	open := l.handsOver("may")
+	for _, id := range []string{"may.p0", "may.p1", "may.p2"} {
+		l.pays(id, enqueue.Outcome{Kind: enqueue.KindFailed, Code: "SOME"})
+	}
+	l.settles("may", open...)
+	l.rdb.HSet(t.Context(), l.rdb.Keys(t.Context(), "topup:*:job:may.p1").Val()[0], "a", "1O")
+	loaded := l.loads("may", text, LoadOptions{RetryFailed: true}, 0)
+	if loaded.Retried != 2 || loaded.Refused != 1 {
+		t.Errorf("%+v", loaded)
 	}
 }
