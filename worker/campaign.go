@@ -98,6 +98,8 @@ func withdrawOpen(ctx context.Context, store *campaign.Store, jobs *enqueue.Clie
 	for i, a := range jobs.TopUps(ctx, list) {
 		end, err := refusal(st.Open[i], a)
 		switch {
+		case campaign.Damaged(err):
+			settled = append(settled, setAside(st.Open[i]))
 		case err != nil:
 			return err
 		case end != nil:

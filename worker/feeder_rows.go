@@ -42,7 +42,9 @@ type fedRow struct {
 	at        time.Time // when to look at the job
 	state     enqueue.State
 	reason    enqueue.Reason
-	woken     int64 // the version in which its job was woken up
+	woken     int64     // the version in which its job was woken up
+	read      time.Time // when the job's whole record was last known to be there
+	doubted   time.Time // since when it cannot be read; zero while it can
 }
 
 // sendable reports whether nothing but a worker is missing.
@@ -166,10 +168,10 @@ func (f *Feeder) rescan(ctx context.Context, c *fed, now time.Time) error {
 		r := before[open.Row]
 		switch {
 		case r == nil:
-			r = &fedRow{Open: open, review: review, since: now, at: now, state: enqueue.Queued}
+			r = &fedRow{Open: open, review: review, since: now, at: now, read: now, state: enqueue.Queued}
 			unknown = append(unknown, open.Row)
 		case r.Open != open || r.review != review:
-			*r = fedRow{Open: open, review: review, id: r.id, operator: r.operator, submitted: r.submitted, since: now, at: now, state: r.state, reason: r.reason}
+			*r = fedRow{Open: open, review: review, id: r.id, operator: r.operator, submitted: r.submitted, since: now, at: now, read: now, state: r.state, reason: r.reason}
 		}
 		rows[open.Row] = r
 	}
@@ -201,13 +203,16 @@ func (f *Feeder) glance(ctx context.Context, c *fed, rows []*fedRow, now time.Ti
 	for i, r := range rows {
 		ids[i] = r.id
 	}
-	var ended, withdraw, wake []*fedRow
+	var ended, back, doubtful, withdraw, wake []*fedRow
 	var versions, stands []int64
 	var moved []campaign.Settled
 	for i, g := range f.jobs.Glances(ctx, ids) {
 		r := rows[i]
 		r.at = now.Add(f.cfg.Recheck)
 		switch {
+		case campaign.Damaged(g.Err):
+			f.doubt(ctx, r, g.Err)
+			continue
 		case g.Err != nil:
 			err = g.Err
 			continue
@@ -220,11 +225,17 @@ func (f *Feeder) glance(ctx context.Context, c *fed, rows []*fedRow, now time.Ti
 		case g.State.Final():
 			ended = append(ended, r)
 			continue
-		case r.review != (g.State == enqueue.NeedsReview):
+		case r.review && g.State != enqueue.NeedsReview:
+			back = append(back, r)
+			continue
+		case !r.review && g.State == enqueue.NeedsReview:
 			moved = append(moved, campaign.Settled{Open: r.Open, State: g.State, Code: g.Code})
 			continue
 		}
 		r.state, r.reason = g.State, g.Reason
+		if !r.review && now.Sub(r.read) > readAgain*f.cfg.Recheck {
+			doubtful = append(doubtful, r)
+		}
 		if r.state == enqueue.Unknown && g.Code == enqueue.CodeRecordLost { // only its wake-up is left: tell the ledger what it was
 			missing = append(missing, r)
 		}
@@ -243,6 +254,11 @@ func (f *Feeder) glance(ctx context.Context, c *fed, rows []*fedRow, now time.Ti
 	}
 	f.withdraw(ctx, withdraw, stands, now)
 	f.wake(ctx, wake, versions)
+	f.readWhole(ctx, doubtful)
+	for _, r := range f.readWhole(ctx, back) {
+		moved = append(moved, campaign.Settled{Open: r.Open, State: enqueue.Queued}) // what it is now is found by the next look
+	}
+	moved = append(moved, f.unreadable(c, now)...)
 	if len(moved) > 0 {
 		c.stale = true // they have new marks
 		if err := f.store.Settle(ctx, c.name, moved); err != nil {
@@ -261,6 +277,9 @@ func (f *Feeder) settle(ctx context.Context, c *fed, rows []*fedRow) (int, error
 	}
 	var list []campaign.Settled
 	for i, a := range f.jobs.GetMany(ctx, ids) {
+		if campaign.Damaged(a.Err) {
+			f.doubt(ctx, rows[i], a.Err)
+		}
 		if (a.Err != nil && !errors.Is(a.Err, enqueue.ErrExpired)) || !a.Result.State.Final() {
 			continue // it is looked at again
 		}
@@ -377,7 +396,7 @@ func (f *Feeder) handOver(ctx context.Context, c *fed, n int) error {
 				later = append(later, campaign.Deferred{Open: open, Until: row.NotBefore})
 				continue
 			}
-			r := &fedRow{Open: open, id: enqueue.CanonicalID(row.JobID(c.name)), operator: row.OperatorID, since: now, state: enqueue.Queued}
+			r := &fedRow{Open: open, id: enqueue.CanonicalID(row.JobID(c.name)), operator: row.OperatorID, since: now, read: now, state: enqueue.Queued}
 			c.rows[open.Row], c.byID[r.id] = r, r
 			rows = append(rows, r)
 		}
@@ -409,12 +428,14 @@ func (f *Feeder) submit(ctx context.Context, c *fed, rows []*fedRow, content map
 		r := rows[i]
 		end, err := refusal(r.Open, a)
 		switch {
+		case campaign.Damaged(err): // it is there
+			f.doubt(ctx, r, err)
 		case err != nil: // it is not known whether it is there: the next turn submits it again
 			r.submitted, failed = false, err
 		case end != nil:
 			ended = append(ended, *end)
 		default:
-			r.submitted, r.state, r.reason, r.at = true, a.Result.State, a.Result.Reason, now
+			r.submitted, r.state, r.reason, r.at, r.doubted = true, a.Result.State, a.Result.Reason, now, time.Time{}
 			if a.Created {
 				r.at = now.Add(f.cfg.Interval)
 			}

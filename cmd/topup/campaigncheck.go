@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -96,6 +99,9 @@ func (a *app) checkFile(ctx context.Context, on *campaigns, name string, f fileF
 	var rejects *rejectFile
 	if f.skip {
 		rejects = &rejectFile{name: f.rejected, of: name}
+		if err := rejects.elsewhere(); err != nil {
+			return nil, err
+		}
 		o.Rejected = rejects.add
 	}
 	file, err := campaign.Check(ctx, name, in, o)
@@ -122,6 +128,9 @@ type problemList struct {
 	file string
 	json bool
 	any  bool
+
+	told  int
+	kinds map[string]int // by code
 }
 
 type problemJSON struct {
@@ -138,6 +147,11 @@ func (l *problemList) add(p campaign.Problem) {
 	if p.Severity == campaign.Warning {
 		severity = "warning"
 	}
+	if l.kinds == nil {
+		l.kinds = map[string]int{}
+	}
+	l.told++
+	l.kinds[p.Code]++
 	if !l.json {
 		text := p.Text(l.file)
 		if p.Severity == campaign.Warning {
@@ -148,6 +162,21 @@ func (l *problemList) add(p campaign.Problem) {
 	}
 	text, _ := json.Marshal(problemJSON{severity, p.Line, p.Column, p.Code, p.Message, p.Also}) // texts and numbers always encode
 	fmt.Fprintf(l.w, "%s\n  %s", l.between(), text)
+}
+
+// sum counts a long list by kind: often a whole column is damaged in one way.
+func (l *problemList) sum() {
+	const long = 20
+	if l.told <= long {
+		return
+	}
+	codes := slices.SortedFunc(maps.Keys(l.kinds), func(a, b string) int {
+		return cmp.Or(cmp.Compare(l.kinds[b], l.kinds[a]), cmp.Compare(a, b))
+	})
+	for i, code := range codes {
+		codes[i] = fmt.Sprintf("%d %s", l.kinds[code], code)
+	}
+	fmt.Fprintf(l.w, "%s: %s\n", l.file, strings.Join(codes, ", "))
 }
 
 func (l *problemList) between() string {
@@ -204,6 +233,7 @@ func (a *app) printCheck(problems *problemList, f *campaign.File) error {
 			f.Name, fmt.Sprintf("%x", f.SHA256), f.Rows, f.Bad, f.Blank, f.Errors, f.Warnings, f.Broken, asked.String(), f.Quote,
 		})
 	}
+	problems.sum()
 	return printQuote(a.out, f)
 }
 

@@ -96,6 +96,7 @@ func (a *app) campaignLoad(ctx context.Context, name string, f loadFlags) error 
 		return err
 	}
 	defer func() { _ = file.Close() }() // nothing is left to lose
+	problems.sum()
 	if file.Broken || file.Rows == 0 && file.Bad > 0 || file.Errors > 0 && !f.skip {
 		return errInvalidRows(file, ", nothing was loaded")
 	}
@@ -111,6 +112,9 @@ func (a *app) campaignLoad(ctx context.Context, name string, f loadFlags) error 
 		}
 	}
 	loaded, err := loader.Load(ctx, file, f.name, f.options)
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("stopped (load it again if you want it: nothing is loaded twice): %w", err)
+	}
 	if err != nil {
 		return a.tellConflicts(name, err)
 	}
@@ -185,11 +189,12 @@ type loadedJSON struct {
 	Known    int    `json:"known"`
 	Retried  int    `json:"retried"`
 	Refused  int    `json:"notRetried"`
+	Other    int    `json:"otherNotBefore,omitempty"`
 }
 
 func (a *app) printLoaded(l *campaign.Loaded) error {
 	if a.json {
-		return writeJSON(a.out, loadedJSON{l.Campaign.Name, l.Campaign.Rows, l.New, l.Known, l.Retried, l.Refused})
+		return writeJSON(a.out, loadedJSON{l.Campaign.Name, l.Campaign.Rows, l.New, l.Known, l.Retried, l.Refused, l.OtherTime})
 	}
 	loadedText(a.out, l)
 	return nil
@@ -200,6 +205,9 @@ func loadedText(w io.Writer, l *campaign.Loaded) {
 		fmt.Fprintf(w, "campaign %s: nothing new, all %d rows are there already\n", l.Campaign.Name, l.Known)
 	} else {
 		fmt.Fprintf(w, "campaign %s: %d rows loaded, %d were there already\n", l.Campaign.Name, l.New, l.Known)
+	}
+	if l.OtherTime > 0 {
+		fmt.Fprintf(w, "%d of these have another not_before in the file: it stays as it was loaded first\n", l.OtherTime)
 	}
 	if l.Retried+l.Refused > 0 {
 		fmt.Fprintf(w, "%d failed rows are sent again, %d cannot be\n", l.Retried, l.Refused)

@@ -31,6 +31,18 @@ func (r *rejectFile) path() string {
 	return r.of + ".rejected.csv"
 }
 
+// elsewhere refuses to write over the file that is read.
+func (r *rejectFile) elsewhere() error {
+	to, err := os.Stat(r.path())
+	if err != nil {
+		return nil // it is not there, or cannot be written
+	}
+	if from, err := os.Stat(r.of); err == nil && os.SameFile(from, to) {
+		return usage(fmt.Errorf("--rejected: %s is the file itself (name another one)", r.path()))
+	}
+	return nil
+}
+
 func (r *rejectFile) add(row campaign.Rejected) error {
 	if r.body == nil {
 		file, err := os.CreateTemp("", "topup-rejected-*")

@@ -48,6 +48,7 @@ type campaignStatus struct {
 	Out      map[string]string     `json:"moneyOut"`  // debited, by currency
 	Held     map[string]string     `json:"moneyHeld"` // asked for by rows that may be paid already, by sender or local and country
 	Unsummed map[string]int        `json:"unsummed,omitempty"`
+	Damaged  []string              `json:"damaged,omitempty"` // jobs whose records cannot be read: of those that need review
 	Rate     float64               `json:"rowsPerSecond"`
 	Left     float64               `json:"secondsLeft"` // 0: not known
 	Holds    []holdJSON            `json:"holds"`
@@ -79,7 +80,7 @@ func (on *campaigns) status(ctx context.Context, name string) (*campaignStatus, 
 	}
 	s := &campaignStatus{
 		Campaign: p.Campaign.Name, State: p.Campaign.State, Rows: p.Campaign.Rows, Settled: p.Settled(), States: map[enqueue.State]int{},
-		Waiting: p.Waiting, Later: p.Later, Reasons: wordCounts(p.Reasons), Codes: wordCounts(p.Codes), Out: p.Moved, Held: p.Held, Unsummed: p.Unsummed,
+		Waiting: p.Waiting, Later: p.Later, Reasons: wordCounts(p.Reasons), Codes: wordCounts(p.Codes), Out: p.Moved, Held: p.Held, Unsummed: p.Unsummed, Damaged: p.Damaged,
 		Rate: p.Rate, Left: p.Left.Seconds(), Holds: []holdJSON{}, Created: p.Campaign.Created,
 	}
 	for _, state := range enqueue.States() {
@@ -128,12 +129,13 @@ func (a *app) printStatus(s *campaignStatus) error {
 	row("not handed over", countText(s.Waiting))
 	row("scheduled", countText(s.Later))
 	row("waits for", rankedText(s.Reasons))
-	row("not paid for", rankedText(s.Codes))
+	row("not succeeded", rankedText(s.Codes))
 	row("money out", moneyList(s.Out))
 	row("money held", moneyList(s.Held))
 	for _, currency := range slices.Sorted(maps.Keys(s.Unsummed)) {
 		row("not in money out", fmt.Sprintf("%d amounts in %s, which make too large a sum", s.Unsummed[currency], currency))
 	}
+	row("cannot be read", damagedText(s.Damaged))
 	for _, hold := range s.Holds {
 		row("on hold", fmt.Sprintf("%s: %s by %s since %s", hold.Scope, hold.Reason, hold.By, hold.Since.Format(time.RFC3339)))
 	}
@@ -142,6 +144,19 @@ func (a *app) printStatus(s *campaignStatus) error {
 		row("time left", leftText(s.Left))
 	}
 	return tw.Flush()
+}
+
+// damagedText names some jobs whose records are damaged.
+func damagedText(ids []string) string {
+	const most = 5
+	if len(ids) == 0 {
+		return ""
+	}
+	text := strings.Join(ids[:min(most, len(ids))], ", ")
+	if more := len(ids) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text + ": nothing is sent for them; topup campaign results NAME says what to do"
 }
 
 func countText(n int) string {
@@ -224,7 +239,10 @@ func (a *app) waitForCampaign(ctx context.Context, on *campaigns, name string, t
 	s, err := a.follow(waiting, on, name)
 	over := false
 	if err != nil {
-		if over = waiting.Err() != nil && ctx.Err() == nil; !over {
+		if ctx.Err() != nil {
+			return fmt.Errorf("stopped waiting; the campaign goes on by itself (look again with topup campaign status %s --watch): %w", name, err)
+		}
+		if over = waiting.Err() != nil; !over {
 			return err
 		}
 		if s, err = on.status(ctx, name); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"example.com/topup/enqueue"
+	"example.com/topup/enqueue/campaign"
 	"example.com/topup/worker"
 )
 
@@ -17,14 +18,17 @@ func (a *app) reviewCommand() *cobra.Command {
 			Use: "list", Short: "List the jobs that wait for a person, longest first", Args: usageArgs(cobra.NoArgs),
 			RunE: func(c *cobra.Command, _ []string) error { return a.reviewList(c.Context()) },
 		},
-		a.decision("adopt ID", "Look the job up at Reloadly and book what it shows", a.adopt),
+		a.decision("adopt ID", "Look the job up at Reloadly and book what it shows",
+			func(ctx context.Context, client *enqueue.Client, o *opened, id string) error {
+				return campaign.NewStore(o.rdb).Decide(ctx, client, id, func(ctx context.Context) error { return a.adopt(ctx, client, o, id) })
+			}),
 		a.decision("fail ID", "End the job as unpaid, by your own knowledge that nothing was paid",
-			func(ctx context.Context, client *enqueue.Client, _ *opened, id string) error {
-				return client.Ledger().Fail(ctx, id)
+			func(ctx context.Context, client *enqueue.Client, o *opened, id string) error {
+				return campaign.NewStore(o.rdb).Decide(ctx, client, id, func(ctx context.Context) error { return client.Ledger().Fail(ctx, id) })
 			}),
 		a.decision("resend ID", "Send the job again, 30 minutes after its last send at the earliest",
-			func(ctx context.Context, client *enqueue.Client, _ *opened, id string) error {
-				return client.Resend(ctx, id)
+			func(ctx context.Context, client *enqueue.Client, o *opened, id string) error {
+				return campaign.NewStore(o.rdb).Resend(ctx, client, id)
 			}),
 	)
 	return c
@@ -60,9 +64,14 @@ func (a *app) reviewList(ctx context.Context) error {
 		return err
 	}
 	var results []enqueue.Result
+	var damaged []error // they keep nobody from deciding about the others
 	for _, answer := range client.GetMany(ctx, ids) {
 		// One may have been decided, or have expired, in between.
 		if errors.Is(answer.Err, enqueue.ErrNotFound) || errors.Is(answer.Err, enqueue.ErrExpired) {
+			continue
+		}
+		if campaign.Damaged(answer.Err) {
+			damaged = append(damaged, answer.Err)
 			continue
 		}
 		if answer.Err != nil {
@@ -70,7 +79,7 @@ func (a *app) reviewList(ctx context.Context) error {
 		}
 		results = append(results, answer.Result)
 	}
-	return a.printResults(results)
+	return errors.Join(append(damaged, a.printResults(results))...)
 }
 
 func (a *app) adopt(ctx context.Context, client *enqueue.Client, o *opened, id string) error {

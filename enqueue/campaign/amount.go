@@ -26,6 +26,7 @@ var (
 	otherGrouping  = regexp.MustCompile(`^[0-9]{1,3}([' _’\x{00a0}\x{2007}\x{2009}\x{202f}][0-9]{3})+([.,][0-9]+)?$`)
 	letterO        = regexp.MustCompile(`^[0-9.]*[oO][0-9oO.]*$`)
 	letterL        = regexp.MustCompile(`^[0-9.]*[lI|][0-9lI|.]*$`)
+	trailingMinus  = regexp.MustCompile(`[0-9]\s*-$`)
 	brackets       = regexp.MustCompile(`^\([0-9.,]+\)$`)
 	sheetError     = regexp.MustCompile(`^#[A-Z0-9/]+[!?]?$|^#+$`)
 	codeAndDigits  = regexp.MustCompile(`(?i)^([a-z]{3})\s*[0-9.,]+$|^[0-9.,]+\s*([a-z]{3})$`)
@@ -68,7 +69,7 @@ func amountFault(cell string, err error) *fault {
 		return is("amount_grouping", fmt.Sprintf("groups its digits (write %s)", strings.ReplaceAll(strings.ReplaceAll(cell, ".", ""), ",", ".")))
 	case otherGrouping.MatchString(cell):
 		return is("amount_grouping", "groups its digits ("+plain+")")
-	case strings.HasPrefix(cell, "-"), strings.HasPrefix(cell, "−"), strings.HasSuffix(cell, "-"), brackets.MatchString(cell):
+	case strings.HasPrefix(cell, "-"), strings.HasPrefix(cell, "−"), trailingMinus.MatchString(cell), brackets.MatchString(cell):
 		return is("amount_negative", "is negative (give an amount greater than 0, or take the row out)")
 	case strings.HasPrefix(cell, "+"):
 		return is("amount_sign", "has a sign (write the number alone)")

@@ -104,11 +104,15 @@ func (c *checker) check(line int, raw []string) (out checked) {
 			raw[i] = Unguard(raw[i])
 		}
 		out.row.Cells = raw
-		out.add(Problem{Code: "field_count", Message: fmt.Sprintf("the row has %d cells and the header %d (put cells with a delimiter or a line break into quotes, export again)", len(raw), c.header.width)})
+		out.add(Problem{Code: "field_count", Message: fieldCount(raw, c.header.width)})
 		return out
 	}
 	cells := c.header.cells(raw)
 	out.row.Cells = cells
+	if c.header.again(cells) {
+		out.add(Problem{Code: "header_again", Message: "the row is the header once more (were files joined? then take it out)"})
+		return out
+	}
 	unusable := c.unusable(cells, &out)
 	// cell is what a column holds, trimmed; false where there is no such column or its
 	// cell is refused already.
@@ -194,6 +198,18 @@ func (c *checker) checkPhone(text, country string, countryWrong bool, out *check
 	}
 	out.row.Phone, out.row.National, out.row.Country = p.e164, p.national, p.country
 	out.key = p.key()
+}
+
+// fieldCount tells what is to be done with a row of another width than the header's.
+func fieldCount(cells []string, width int) string {
+	counts := fmt.Sprintf("the row has %d cells and the header %d", len(cells), width)
+	switch {
+	case len(cells) < width:
+		return counts + " (are cells missing at its end, or is a line break in a cell without quotes?)"
+	case isBlank(cells[width:]):
+		return counts + ", and those at its end are empty (delete the columns without a name in the spreadsheet, and export again)"
+	}
+	return counts + " (put cells with a delimiter or a line break into quotes, export again)"
 }
 
 // unusable reports the cells that no column may have, and which these are.

@@ -19,6 +19,7 @@ type rowMark struct {
 	id      rowID
 	content uint64
 	phone   uint64 // the digits of the number
+	time    int64  // not before, in ms; 0: none
 }
 
 type rowID [16]byte
@@ -37,6 +38,9 @@ func markOf(r *Row) (m rowMark) {
 	sum := sha256.Sum256(text)
 	m.content = binary.BigEndian.Uint64(sum[:])
 	m.phone = phoneDigitsOf(r.Phone)
+	if !r.NotBefore.IsZero() {
+		m.time = r.NotBefore.UnixMilli()
+	}
 	return m
 }
 
@@ -112,6 +116,9 @@ type Comparison struct {
 	Campaign *Campaign // nil: there is none yet
 	New      int       // rows that it does not have
 	Known    int       // rows that it has
+	// OtherTime counts those of which the file says another not_before: it stays as it was
+	// loaded.
+	OtherTime int
 
 	known     bits
 	clashes   []clash
@@ -179,6 +186,9 @@ func (l *Loader) Compare(ctx context.Context, f *File, name string) (*Comparison
 			}
 			cmp.known.set(int(i), true)
 			cmp.Known++
+			if f.marks[i].time != m.time {
+				cmp.OtherTime++
+			}
 			if f.marks[i].content != m.content {
 				there := *r
 				there.Cells = nil

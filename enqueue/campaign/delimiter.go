@@ -13,7 +13,8 @@ const delimiters = ",;\t|"
 const maxHeaderBytes = 64 << 10
 
 // headerText is the first line that has more than blanks and delimiters, and the number
-// of the line. Line breaks within quotes belong to it.
+// of the line. Line breaks within quotes belong to it. A line such as sep=; before it is
+// Excel's own, and no header.
 func headerText(start []byte) (text []byte, line int) {
 	line = 1
 	for len(start) > 0 {
@@ -27,13 +28,20 @@ func headerText(start []byte) (text []byte, line int) {
 				break
 			}
 		}
-		if len(bytes.Trim(start[:end], " \r\n\""+delimiters)) > 0 {
+		if len(bytes.Trim(start[:end], " \r\n\""+delimiters)) > 0 && !separator(start[:end]) {
 			return start[:end], line
 		}
 		line += bytes.Count(start[:end], []byte("\n"))
 		start = start[end:]
 	}
 	return nil, line
+}
+
+// separator reports whether a line says to Excel what stands between cells. The header
+// shows it as well, and is believed.
+func separator(line []byte) bool {
+	text := bytes.Trim(line, " \r\n\"")
+	return len(text) == 5 && bytes.EqualFold(text[:4], []byte("sep=")) && strings.IndexByte(delimiters, text[4]) >= 0
 }
 
 // findDelimiter is the delimiter that makes most known columns of the header. Two that

@@ -56,6 +56,9 @@ var notText = []struct{ magic, problem string }{
 	{"\xD0\xCF\x11\xE0", "begins an old Excel workbook, which is not a CSV (save the sheet as CSV UTF-8)"},
 	{"\x1F\x8B", "begins a gzip file (unpack it)"},
 	{"%PDF", "begins a PDF, which is not a CSV"},
+	{"<", "begins HTML or XML, which is not a CSV (open it in the spreadsheet and save it as CSV UTF-8)"},
+	{"[{", "begins JSON, which is not a CSV"},
+	{"{\"", "begins JSON, which is not a CSV"},
 	{"\xFF\xFE\x00\x00", "begins UTF-32 (save the file as UTF-8)"},
 	{"\x00\x00\xFE\xFF", "begins UTF-32 (save the file as UTF-8)"},
 }
@@ -95,9 +98,10 @@ func decoded(r io.Reader) (io.Reader, error) {
 
 // checkUTF8 passes bytes on as long as they are UTF-8.
 type checkUTF8 struct {
-	r    io.Reader
-	at   int64  // of the file: what was passed on
-	part []byte // the beginning of a character whose rest comes with the next bytes
+	r     io.Reader
+	at    int64  // of the file: what was passed on
+	lines int    // that ended in it
+	part  []byte // the beginning of a character whose rest comes with the next bytes
 }
 
 func (c *checkUTF8) Read(p []byte) (int, error) {
@@ -119,6 +123,7 @@ func (c *checkUTF8) Read(p []byte) (int, error) {
 			r, size := utf8.DecodeRune(rest)
 			if r == utf8.RuneError && size == 1 {
 				if utf8.FullRune(rest) {
+					c.lines += bytes.Count(p[:good], []byte("\n"))
 					return good, c.bad(rest[0], c.at+int64(good))
 				}
 				c.part = append(c.part[:0], rest...)
@@ -128,6 +133,7 @@ func (c *checkUTF8) Read(p []byte) (int, error) {
 		}
 	}
 	c.at += int64(n)
+	c.lines += bytes.Count(p[:n], []byte("\n"))
 	if errors.Is(err, io.EOF) && len(c.part) > 0 {
 		return n, c.bad(c.part[0], c.at-int64(len(c.part)))
 	}
@@ -135,7 +141,7 @@ func (c *checkUTF8) Read(p []byte) (int, error) {
 }
 
 func (c *checkUTF8) bad(b byte, at int64) error {
-	return unreadable(at, fmt.Sprintf("is 0x%02X, which is not UTF-8 (save the file as CSV UTF-8)", b))
+	return unreadable(at, fmt.Sprintf("is 0x%02X, which is not UTF-8, on line %d (save the file as CSV UTF-8)", b, c.lines+1))
 }
 
 // checkUTF16 passes bytes on as long as they are whole code units and no half of a

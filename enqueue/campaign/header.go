@@ -110,6 +110,10 @@ func (h *Header) missing(o *ReadOptions) []Problem {
 	var problems []Problem
 	need := func(column, flag, message string) {
 		if _, has := h.Columns[column]; !has && flag == "" {
+			if name := h.nearly(column); name != "" {
+				what, _, _ := strings.Cut(message, " (")
+				message = fmt.Sprintf("%s (is it %s? then rename it to %s)", what, quoted(name), column)
+			}
 			problems = append(problems, Problem{Line: h.Line, Column: column, Code: "column_missing", Message: message})
 		}
 	}
@@ -117,6 +121,25 @@ func (h *Header) missing(o *ReadOptions) []Problem {
 	need(ColumnAmount, o.Amount, "no column is the amount (add one, or give --amount for all rows)")
 	need(ColumnCurrency, o.Unit, "no column says in which currency the amounts are (add a currency column with local, sender or an ISO 4217 code, or give --currency for all rows)")
 	return problems
+}
+
+// nearly is the one column that means nothing here and has a word in its name by which
+// the missing column may be called, such as Amount (NGN); empty where there is none, or several.
+func (h *Header) nearly(column string) (found string) {
+	for _, name := range h.Names {
+		if _, known := aliases[plainName(name)]; known {
+			continue
+		}
+		words := strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) })
+		if !slices.ContainsFunc(words, func(word string) bool { return aliases[plainName(word)] == column }) {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = name
+	}
+	return found
 }
 
 // warnings are about columns that mean nothing and flags that are not used.
@@ -149,6 +172,16 @@ func (h *Header) warnings(o *ReadOptions) []Problem {
 		warn("", "unknown_columns", "these columns mean nothing here, they are only echoed in the results: "+strings.Join(names, ", "))
 	}
 	return problems
+}
+
+// again reports whether the cells of a row are the header's own names.
+func (h *Header) again(cells []string) bool {
+	for i, cell := range cells {
+		if !strings.EqualFold(strings.Trim(cell, " \ufeff"), h.Names[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // cells picks the cells of Names out of a row of the file and takes the guards off. It

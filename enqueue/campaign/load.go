@@ -49,8 +49,10 @@ type Loaded struct {
 	Campaign *Campaign // nil where the file has no rows and there was none
 	New      int       // rows that were added
 	Known    int       // rows that the campaign had
-	Retried  int       // rows that are sent again
-	Refused  int       // failed rows that cannot be sent again, see topup get of their jobs
+	// OtherTime counts those of which the file says another not_before, which changes nothing.
+	OtherTime int
+	Retried   int // rows that are sent again
+	Refused   int // failed rows that cannot be sent again, see topup get of their jobs
 }
 
 // ErrGuard is what each refusal by a guard of the money matches. Nothing was loaded.
@@ -117,7 +119,7 @@ func (l *Loader) try(ctx context.Context, f *File, name string, o LoadOptions, p
 		return nil, err
 	}
 	places.known = cmp.known
-	loaded := &Loaded{Campaign: cmp.Campaign, New: cmp.New, Known: cmp.Known}
+	loaded := &Loaded{Campaign: cmp.Campaign, New: cmp.New, Known: cmp.Known, OtherTime: cmp.OtherTime}
 	if cmp.New == 0 {
 		return loaded, nil
 	}

@@ -151,6 +151,25 @@ func TestLoadAgain(t *testing.T) {
 	}
 }
 
+// A file that says another time for rows that are loaded changes nothing, and that is told.
+func TestLoadOtherTime(t *testing.T) {
+	l := newLoading(t)
+	const header, morning, evening = "external_id,phone,amount,currency,not_before\n", "2027-01-05T09:00:00+01:00", "2027-01-05T18:00:00+01:00"
+	row := func(n int, at string) string { return fmt.Sprintf("p%d,+23480310000%02d,500,sender,%s\n", n, n, at) }
+	l.loads("may", header+row(1, morning)+row(2, morning)+row(3, ""), LoadOptions{}, 3)
+	if same := l.loads("may", header+row(1, "2027-01-05T08:00:00Z")+row(2, morning)+row(3, ""), LoadOptions{}, 0); same.OtherTime != 0 {
+		t.Errorf("%+v", same)
+	}
+	other := l.loads("may", header+row(1, evening)+row(2, morning)+row(3, evening)+row(4, evening), LoadOptions{}, 1)
+	if other.OtherTime != 2 || other.Known != 3 {
+		t.Errorf("%+v", other)
+	}
+	rows, err := l.Store.Rows(t.Context(), other.Campaign, []int{0, 2})
+	if err != nil || rows[0].NotBefore.Hour() != 8 || !rows[2].NotBefore.IsZero() {
+		t.Error(rows, err)
+	}
+}
+
 // A changed row is told with both values and both lines, and nothing is loaded.
 func TestLoadConflict(t *testing.T) {
 	l := newLoading(t)

@@ -25,7 +25,7 @@ func TestStoreAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		branches.Collect(ctx, rdb)
 		server.FlushAll()
-		m := &model{T: t, s: NewStore(rdb), ctx: ctx, places: map[int]string{}, marks: map[int]int64{}}
+		m := &model{T: t, s: NewStore(rdb), ctx: ctx, places: map[int]string{}, unsent: map[int]bool{}, marks: map[int]int64{}}
 		m.load()
 		t.Repeat(map[string]func(*rapid.T){
 			"load":   func(*rapid.T) { m.load() },
@@ -34,6 +34,7 @@ func TestStoreAgainstModel(t *testing.T) {
 			"end":    m.end,
 			"defer":  m.deferRows,
 			"reopen": m.reopen,
+			"decide": m.decide,
 			"pause":  func(t *rapid.T) { m.control(m.s.Pause, Paused) },
 			"resume": func(t *rapid.T) { m.control(m.s.Resume, Running) },
 			"cancel": func(t *rapid.T) {
@@ -58,6 +59,7 @@ type model struct {
 	s        *Store
 	ctx      context.Context
 	places   map[int]string // waiting, open, later, review, or a final state
+	unsent   map[int]bool   // cancelled before they were handed over
 	marks    map[int]int64
 	seen     []Open // everything that was ever read
 	next     int
@@ -225,6 +227,21 @@ func (m *model) reopen(t *rapid.T) {
 	}
 }
 
+// decide opens a row again whatever it is counted as, and whatever became of the campaign.
+func (m *model) decide(t *rapid.T) {
+	row := rapid.IntRange(0, len(m.places)).Draw(t, "row")
+	if err := m.s.reopen(m.ctx, "may", false, []counted{{row: row, paid: true}}); err != nil {
+		m.Fatal(err)
+	}
+	switch place := m.places[row]; {
+	case place == "cancelled" && m.unsent[row]:
+	case enqueue.State(place).Final():
+		m.places[row], m.marks[row], m.ended = "open", 0, false
+	case place == "open":
+		m.marks[row] = 0
+	}
+}
+
 func (m *model) control(do func(context.Context, string) error, to State) {
 	err := do(m.ctx, "may")
 	if (err != nil) != (m.state == Cancelled) {
@@ -245,7 +262,7 @@ func (m *model) cancel() {
 	m.state = Cancelled
 	for row, place := range m.places {
 		if place == "waiting" || place == "later" {
-			m.places[row] = "cancelled"
+			m.places[row], m.unsent[row] = "cancelled", true
 		}
 	}
 	m.next = len(m.places)

@@ -110,6 +110,8 @@ func phoneFault(cell string, r rune) *fault {
 		return &fault{"phone_several", "the number looks like several numbers in one cell (give each a row of its own)"}
 	case r == '+' || r == '-':
 		return &fault{"phone_sign", fmt.Sprintf("the number has a %c in a wrong place (write + once, in front of the country code)", r)}
+	case unicode.IsLetter(r) && !strings.ContainsFunc(cell, unicode.IsDigit):
+		return &fault{"phone_letters", "the cell has no digits (is the row a total or a note? then take it out)"}
 	case unicode.IsLetter(r):
 		return &fault{"phone_letters", fmt.Sprintf("the number has the letter %q (write digits alone)", r)}
 	case unicode.IsDigit(r):

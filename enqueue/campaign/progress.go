@@ -30,8 +30,11 @@ type Progress struct {
 	// Held is what rows ask for that may be paid already and are not settled: by
 	// "sender" or "local <country>", as decimal text.
 	Held map[string]string
-	Rate float64       // rows settled a second, over the last half minute
-	Left time.Duration // until all are settled at this rate; 0 where it is not known
+	// Damaged are the jobs whose records cannot be read, and of which nothing is sent. They
+	// count among those that need review.
+	Damaged []string
+	Rate    float64       // rows settled a second, over the last half minute
+	Left    time.Duration // until all are settled at this rate; 0 where it is not known
 }
 
 // Count is how many rows have one word in common.
@@ -171,8 +174,14 @@ func (s *Store) Progress(ctx context.Context, name string, client *enqueue.Clien
 	for i, number := range numbers {
 		ids[i] = rows[number].JobID(st.Campaign.Name)
 	}
+	glances := client.Glances(ctx, ids)
+	setAside(ctx, client, glances[len(st.Open):])
 	var paid []string
-	for i, g := range client.Glances(ctx, ids) {
+	for i, g := range glances {
+		if Damaged(g.Err) {
+			t.damaged(rows[numbers[i]], g)
+			continue
+		}
 		if g.Err != nil {
 			return nil, fmt.Errorf("campaign %s: %w", name, g.Err)
 		}
@@ -193,10 +202,18 @@ func (s *Store) Progress(ctx context.Context, name string, client *enqueue.Clien
 // Debit is what the account paid for a job that succeeded: nothing where Reloadly did
 // not say it.
 func Debit(r enqueue.Result) (currency string, amount decimal.Decimal) {
-	if r.State != enqueue.Succeeded || r.Transaction == nil || r.Transaction.BalanceInfo == nil {
+	if r.State != enqueue.Succeeded {
 		return "", decimal.Decimal{}
 	}
-	b := r.Transaction.BalanceInfo
+	return costOf(r.Transaction)
+}
+
+// costOf is what a transaction was debited with, also where it was given back later.
+func costOf(t *enqueue.Transaction) (currency string, amount decimal.Decimal) {
+	if t == nil || t.BalanceInfo == nil {
+		return "", decimal.Decimal{}
+	}
+	b := t.BalanceInfo
 	if b.Cost == nil || b.CurrencyCode == nil || len(*b.CurrencyCode) != 3 {
 		return "", decimal.Decimal{}
 	}
@@ -261,17 +278,30 @@ func (t *tally) row(r *Row, g enqueue.Glance) {
 			t.reasons[string(g.Reason)]++
 		}
 	case enqueue.Sending, enqueue.Processing, enqueue.Unknown, enqueue.NeedsReview:
-		kind := string(Sender)
-		if r.Unit == Local {
-			kind = string(Local) + " " + r.Country
-		}
-		if sum, err := t.held[kind].Add(r.Amount); err == nil {
-			t.held[kind] = sum
-		}
+		t.hold(r)
 	}
 	if g.State.Settled() && g.State != enqueue.Succeeded && g.Code != "" {
 		t.codes[shortCode(g.Code)]++
 	}
+}
+
+// hold adds what a row asks for that may be paid already.
+func (t *tally) hold(r *Row) {
+	kind := string(Sender)
+	if r.Unit == Local {
+		kind = string(Local) + " " + r.Country
+	}
+	if sum, err := t.held[kind].Add(r.Amount); err == nil {
+		t.held[kind] = sum
+	}
+}
+
+// damaged counts one row of which it is not known how its job stands.
+func (t *tally) damaged(r *Row, g enqueue.Glance) {
+	t.hold(r)
+	t.p.States[enqueue.NeedsReview]++
+	t.codes[CodeDamaged]++
+	t.p.Damaged = append(t.p.Damaged, g.ID)
 }
 
 func (t *tally) progress() *Progress {

@@ -35,6 +35,10 @@ const resultRows = 1000
 // WriteResults writes every row of a campaign, in the order in which it was loaded, with
 // what became of its job. Cells that a spreadsheet would execute are guarded.
 func (s *Store) WriteResults(ctx context.Context, w io.Writer, client *enqueue.Client, c *Campaign, o ResultsOptions) error {
+	st, err := s.Standing(ctx, c.Name)
+	if err != nil {
+		return err
+	}
 	ends, err := s.Ends(ctx, c.Name)
 	if err != nil {
 		return err
@@ -47,7 +51,10 @@ func (s *Store) WriteResults(ctx context.Context, w io.Writer, client *enqueue.C
 	if o.Excel {
 		_, _ = out.WriteString("\ufeff") // its error is Flush's
 	}
-	r := &resultWriter{campaign: c, client: client, ends: ends, withdrawn: withdrawn, csv: csv.NewWriter(out)}
+	r := &resultWriter{campaign: c, client: client, ends: ends, withdrawn: withdrawn, open: map[int]bool{}, csv: csv.NewWriter(out)}
+	for _, o := range slices.Concat(st.Open, st.Review) {
+		r.open[o.Row] = true
+	}
 	r.csv.UseCRLF = o.Excel
 	if err := r.header(); err != nil {
 		return err
@@ -78,6 +85,7 @@ type resultWriter struct {
 	client    *enqueue.Client
 	ends      map[int]End
 	withdrawn map[int]bool
+	open      map[int]bool // not counted yet, or in review
 	csv       *csv.Writer
 
 	names   []string // of the input's columns, over all loads
@@ -126,7 +134,7 @@ func (r *resultWriter) flush(ctx context.Context) error {
 		ids[i] = row.JobID(r.campaign.Name)
 	}
 	for i, answer := range r.client.GetMany(ctx, ids) {
-		result, err := r.result(r.numbers[i], ids[i], answer)
+		result, err := r.result(ctx, r.numbers[i], ids[i], answer)
 		if err != nil {
 			return err
 		}
@@ -147,7 +155,7 @@ func (r *resultWriter) flush(ctx context.Context) error {
 
 // result is what became of a row: what its job says, or what the campaign knows of a
 // row that has none of its own.
-func (r *resultWriter) result(number int, id string, answer enqueue.Answered) (enqueue.Result, error) {
+func (r *resultWriter) result(ctx context.Context, number int, id string, answer enqueue.Answered) (enqueue.Result, error) {
 	if end, ended := r.ends[number]; ended && end.jobless() {
 		return enqueue.Result{ID: id, State: end.State, Code: end.Code, MoneyMoved: enqueue.MovedNo, Explanation: joblessText[end.Code]}, nil
 	}
@@ -158,15 +166,36 @@ func (r *resultWriter) result(number int, id string, answer enqueue.Answered) (e
 		}
 		return enqueue.Result{ID: id, State: enqueue.Queued, MoneyMoved: enqueue.MovedNo, Explanation: "It waits for its turn in the campaign."}, nil
 	case errors.Is(answer.Err, enqueue.ErrExpired):
-		result.ID, result.MoneyMoved = id, enqueue.MovedNo
-		if result.State == enqueue.Succeeded {
-			result.MoneyMoved = enqueue.MovedYes
-		}
+		result.ID, result.MoneyMoved = id, moved(result.State)
 		result.Explanation = "It ended long ago; only its state is still known."
 		return result, nil
+	case Damaged(answer.Err):
+		return r.damaged(ctx, number, id, answer.Err), nil
 	default:
 		return result, answer.Err
 	}
+}
+
+// damaged is what became of a row whose job's record cannot be read as a whole: its end,
+// where that was counted and the record still says it, or what a person has to find out.
+func (r *resultWriter) damaged(ctx context.Context, number int, id string, err error) enqueue.Result {
+	result := enqueue.Result{ID: id, State: enqueue.NeedsReview, Code: CodeDamaged, MoneyMoved: enqueue.MovedUnknown}
+	if g := r.client.Glances(ctx, []string{id})[0]; g.Err == nil && g.State.Final() && !r.open[number] {
+		result.State, result.MoneyMoved = g.State, moved(g.State)
+		result.Explanation = fmt.Sprintf("It has ended, and how is all that is still known: %v.", err)
+		return result
+	}
+	result.Explanation = fmt.Sprintf("It is not known what became of it: %v. Nothing more is sent for it. "+
+		"Ask Reloadly for its identifier; where nothing was paid, load the row under another external_id, with --allow-repeat-phone.", err)
+	return result
+}
+
+// moved is what a final state says of the money.
+func moved(final enqueue.State) enqueue.Moved {
+	if final == enqueue.Succeeded {
+		return enqueue.MovedYes
+	}
+	return enqueue.MovedNo
 }
 
 // joblessText says what became of a row that has no job of its own.
@@ -189,7 +218,7 @@ func resultCells(row *Row, r enqueue.Result) []string {
 		return *s
 	}
 	identifier := text(t.CustomIdentifier)
-	if identifier == "" && r.Sends > 0 {
+	if identifier == "" && (r.Sends > 0 || r.Code == CodeDamaged) {
 		identifier = enqueue.Identifier(r.ID, 0)
 	}
 	operator := t.OperatorID

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/govalues/decimal"
@@ -51,13 +52,7 @@ func (s *Store) Settle(ctx context.Context, name string, rows []Settled) error {
 	for from := 0; from < len(rows); from += maxSettle {
 		args := make([]any, 0, 6*maxSettle)
 		for _, r := range rows[from:min(from+maxSettle, len(rows))] {
-			currency, units := r.Currency, int64(0)
-			if currency != "" {
-				var ok bool
-				if units, ok = moneyUnits(r.Debited); !ok {
-					currency = ""
-				}
-			}
+			currency, units := unitsOf(money{r.Currency, r.Debited})
 			args = append(args, r.Row, r.Mark, string(r.State), shortCode(r.Code), currency, units)
 		}
 		if err := settleScript.Run(ctx, s.rdb, s.keys(name), args...).Err(); err != nil {
@@ -83,6 +78,18 @@ func moneyUnits(d decimal.Decimal) (int64, bool) {
 	return whole*unit + fraction, true
 }
 
+// unitsOf is what a script adds up: nothing where it does not fit.
+func unitsOf(m money) (currency string, units int64) {
+	if m.currency == "" {
+		return "", 0
+	}
+	units, ok := moneyUnits(m.amount)
+	if !ok {
+		return "", 0
+	}
+	return m.currency, units
+}
+
 // moneyText is an amount from its units.
 func moneyText(units int64) string {
 	d, err := decimal.New(units, moneyScale)
@@ -97,6 +104,29 @@ func moneyText(units int64) string {
 // as it is: call this after [enqueue.Ledger.Resend]. What [Store.Settle] is told counts no more
 // where it was read before.
 func (s *Store) Reopen(ctx context.Context, name string, rows []int) error {
+	list := make([]counted, len(rows))
+	for i, row := range rows {
+		list[i].row = row
+	}
+	return s.reopen(ctx, name, true, list)
+}
+
+// counted is a row whose count is taken back.
+type counted struct {
+	row  int
+	paid bool // it may be counted as succeeded, and then with this amount
+	cost money
+}
+
+// money is an amount that was debited; without a currency it is none.
+type money struct {
+	currency string
+	amount   decimal.Decimal
+}
+
+// reopen takes back how rows were counted. sending is for jobs that are to be sent again,
+// which those of a cancelled campaign are not.
+func (s *Store) reopen(ctx context.Context, name string, sending bool, rows []counted) error {
 	c, err := s.Find(ctx, name)
 	if err != nil {
 		return err
@@ -104,10 +134,11 @@ func (s *Store) Reopen(ctx context.Context, name string, rows []int) error {
 	if err := s.activate(ctx, name); err != nil {
 		return err
 	}
-	for from := 0; from < len(rows); from += maxSettle {
-		var args []any
-		for _, row := range rows[from:min(from+maxSettle, len(rows))] {
-			args = append(args, row)
+	for some := range slices.Chunk(rows, maxSettle) {
+		args := []any{sending}
+		for _, r := range some {
+			currency, units := unitsOf(r.cost)
+			args = append(args, r.row, r.paid, currency, units)
 		}
 		opened, err := reopenScript.Run(ctx, s.rdb, s.keysOf(c), args...).Int()
 		if err != nil {

@@ -207,13 +207,18 @@ func (s *Store) Ends(ctx context.Context, name string) (map[int]End, error) {
 			if err != nil {
 				continue // not ours
 			}
-			state, code, _ := strings.Cut(pairs[k+1], " ")
-			ends[row] = End{enqueue.State(state), code}
+			ends[row] = endOf(pairs[k+1])
 		}
 		if cursor = next; cursor == 0 {
 			return ends, nil
 		}
 	}
+}
+
+// endOf reads a value of endsKey.
+func endOf(value string) End {
+	state, code, _ := strings.Cut(value, " ")
+	return End{enqueue.State(state), code}
 }
 
 // Withdrawn reads the rows below [Campaign.Cut] that were never handed over: they waited
