@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"example.com/topup/enqueue"
 )
@@ -22,11 +23,20 @@ type listOutput struct {
 	} `nameHint:"TopUpPage"`
 }
 
+// stateWords are all states, for people.
+func stateWords() string {
+	words := make([]string, 0, len(enqueue.States()))
+	for _, state := range enqueue.States() {
+		words = append(words, string(state))
+	}
+	return strings.Join(words, ", ")
+}
+
 // listTopUps is GET /v1/topups.
 func (s *Server) listTopUps(ctx context.Context, in *listInput) (*listOutput, error) {
 	q := enqueue.Query{State: enqueue.State(in.State), Campaign: in.Campaign, Cursor: in.Cursor}
 	if in.State != "" && !slices.Contains(enqueue.States(), q.State) {
-		return nil, parameter("state", "is none", "use one of those in /openapi.json, such as queued")
+		return nil, parameter("state", "is no state", "use one of "+stateWords())
 	}
 	if in.Limit != "" {
 		n, err := strconv.Atoi(in.Limit)

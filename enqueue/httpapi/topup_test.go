@@ -71,6 +71,19 @@ func TestIDs(t *testing.T) {
 	w.problem(w.ask("POST", "/v1/topups", quickStart, "Idempotency-Key", "airtime-top-up", "Idempotency-Key", "other"), 400, CodeInvalidParameter)
 	w.problem(w.ask("POST", "/v1/topups", without, "Idempotency-Key", "with blank"), 400, CodeInvalidTopUp)
 	w.problem(w.ask("POST", "/v1/topups", without, "Idempotency-Key", `""`), 400, CodeMissingID)
+	for _, id := range []string{".", ".."} { // nobody could ask for it: paths are cleaned on the way
+		for _, a := range []answer{
+			w.ask("POST", "/v1/topups", without, "Idempotency-Key", id), w.ask("POST", "/v1/topups", strings.Replace(quickStart, "airtime-top-up", id, 1)),
+			w.ask("POST", "/topups", strings.Replace(quickStart, "airtime-top-up", id, 1)),
+		} {
+			w.problem(a, 400, CodeInvalidTopUp)
+		}
+		var batch struct{ Answers []BatchAnswer }
+		w.read(w.ask("POST", "/v1/topups:batch", `{"topups":[`+strings.Replace(quickStart, "airtime-top-up", id, 1)+`]}`), 200, "application/json", &batch)
+		if batch.Answers[0].Status != 400 {
+			t.Errorf("%+v", batch)
+		}
+	}
 	if w.jobs() != 2 {
 		t.Errorf("%d jobs", w.jobs())
 	}
