@@ -33,7 +33,9 @@ func TestEveryRouteAsksForItsScope(t *testing.T) {
 	if err := json.Unmarshal(w.server.spec, &doc); err != nil {
 		t.Fatal(err)
 	}
-	with := func(name string, scopes ...Scope) string { return w.key(Key{Name: name, Scopes: scopes, PerSecond: 10_000}) }
+	with := func(name string, scopes ...Scope) string {
+		return w.key(Key{Name: name, Scopes: scopes, PerSecond: 10_000})
+	}
 	alone, without := map[Scope]string{}, map[Scope]string{}
 	for _, scope := range Scopes() {
 		alone[scope] = with("only-"+string(scope), scope)
@@ -86,7 +88,7 @@ type failing struct {
 var errSlotDown = errors.New("CLUSTERDOWN Hash slot not served")
 
 func (f *failing) meets(cmd redis.Cmder) bool {
-	return f.on.Load() && strings.Contains(fmt.Sprint(cmd.Args()...), f.key)
+	return f.on.Load() && strings.Contains(fmt.Sprintln(cmd.Args()...), f.key) // with blanks between them
 }
 
 func (f *failing) DialHook(next redis.DialHook) redis.DialHook { return next }
