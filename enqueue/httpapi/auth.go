@@ -48,7 +48,7 @@ func (s *Server) authorize(x *exchange, scope Scope) *Problem {
 		return unauthorized(Bearer(x.r) == "")
 	}
 	x.key = key.Name
-	if p := s.limit(ctx, x, key); p != nil {
+	if p := s.limit(ctx, x, key, scope == Submit); p != nil {
 		return p
 	}
 	if scope != "" && !key.Allows(scope) {
@@ -66,14 +66,17 @@ func unauthorized(none bool) *Problem {
 }
 
 // limit counts the request against the key's rate, which all servers share. Where Redis
-// does not count it, it goes no further. Redis being away would end most requests
-// anyway; but the counter can fail alone (in a cluster it lies on another node than the
-// job; a full Redis still reads), and the rate bounds what a stolen or runaway key
-// spends. The caller loses nothing: it repeats the request with the same id.
-func (s *Server) limit(ctx context.Context, x *exchange, key *Key) *Problem {
+// does not count it, a request that may pay goes no further: the counter can fail while
+// the jobs are there (in a cluster it lies on another node), and the rate is what holds a
+// stolen or runaway key back. Its caller loses nothing by repeating it with the same id.
+// What only looks goes on: a full Redis, which counts no more, is still worth a look.
+func (s *Server) limit(ctx context.Context, x *exchange, key *Key, pays bool) *Problem {
 	result, err := s.limiter.Allow(ctx, "topup:key:"+key.hash[:16], redis_rate.PerSecond(key.PerSecond))
 	if err != nil {
 		s.log.Warn("redis did not count a request", "error", err)
+		if !pays {
+			return nil // if it needs Redis, it says itself that Redis is away
+		}
 		return unavailable("the rate of this key cannot be counted now: nothing was done, repeat it with the same id")
 	}
 	h := x.w.Header()

@@ -124,16 +124,16 @@ func (f *failing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	}
 }
 
-// A rate that cannot be counted lets nobody through: in a cluster it can be away while
-// the jobs are not, and a key's rate bounds what a stolen one can spend.
+// A rate that cannot be counted lets nobody through who may pay: in a cluster it can be
+// away while the jobs are not, and it is what holds a stolen key back.
 func TestRateThatCannotBeCounted(t *testing.T) {
 	w := newWorld(t, nil)
 	rate := &failing{key: "rate:topup:key:"}
 	w.rdb.AddHook(rate)
 	key := w.key(Key{Name: "shop", Scopes: Scopes(), PerSecond: 1})
 	rate.on.Store(true)
-	for range 3 {
-		a := w.ask("POST", "/v1/topups", quickStart, "Authorization", key)
+	for _, path := range []string{"/v1/topups", "/v1/topups:batch", "/topups", "/v1/topups/x/cancel"} {
+		a := w.ask("POST", path, quickStart, "Authorization", key)
 		p := w.problem(a, 503, CodeUnavailable)
 		if a.header.Get("Retry-After") != "1" || !strings.Contains(p.Detail, "repeat it with the same id") || strings.Contains(string(a.body), "CLUSTERDOWN") {
 			t.Errorf("%s %v", a.body, a.header)
@@ -147,6 +147,8 @@ func TestRateThatCannotBeCounted(t *testing.T) {
 	}
 	rate.on.Store(false)
 	w.result(w.ask("POST", "/v1/topups", quickStart, "Authorization", key), http.StatusAccepted)
+	rate.on.Store(true)
+	w.result(w.ask("GET", "/v1/topups/airtime-top-up", "", "Authorization", key), http.StatusOK) // a look costs nothing
 }
 
 // Who asks for what the key does not allow is counted too.

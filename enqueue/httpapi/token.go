@@ -64,7 +64,7 @@ func (s *Server) token(ctx context.Context, _ *struct{}) (*tokenOutput, error) {
 		return nil, p
 	}
 	x.key = key.Name
-	if p := s.limit(ctx, x, key); p != nil {
+	if p := s.limit(ctx, x, key, false); p != nil {
 		return nil, p
 	}
 	if !key.Expires.IsZero() {

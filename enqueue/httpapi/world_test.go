@@ -106,6 +106,7 @@ func serve(t *testing.T, rdb redis.UniversalClient, epoch string, change func(*C
 		_ = w.client.Close()
 		w.documented()
 	})
+	w.ask("GET", "/livez", "") // it has asked Redis for keys, and serves
 	return w
 }
 
