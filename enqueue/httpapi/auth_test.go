@@ -173,3 +173,30 @@ func TestProxyNeedsKey(t *testing.T) {
 		w.problem(w.ask("GET", "/v1/topups/airtime-top-up", "", header, "203.0.113.7"), 401, CodeUnauthorized)
 	}
 }
+
+// A Redis that is full takes nothing more, says so, and still shows what it has.
+func TestFullRedis(t *testing.T) {
+	w := serve(t, realRedis(t, "--maxmemory-policy", "noeviction"), "", nil)
+	key := w.key(Key{Name: "shop", Scopes: Scopes(), PerSecond: 10_000})
+	limit := func(bytes string) {
+		t.Helper()
+		if err := w.rdb.ConfigSet(context.Background(), "maxmemory", bytes).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	auth := []string{"Authorization", key}
+	w.result(w.ask("POST", "/v1/topups", quickStart, auth...), http.StatusAccepted)
+	limit("1")
+	other := strings.Replace(quickStart, "airtime-top-up", "other", 1)
+	w.problem(w.ask("POST", "/v1/topups", other, auth...), 503, CodeUnavailable)
+	w.problem(w.ask("POST", "/v1/topups:batch", `{"topups":[`+other+`]}`, auth...), 503, CodeUnavailable)
+	w.result(w.ask("GET", "/v1/topups/airtime-top-up", "", auth...), http.StatusOK)
+	if a := w.ask("GET", "/v1/topups?state=queued", "", auth...); a.status != 200 || !strings.Contains(string(a.body), "airtime-top-up") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if n := w.jobs(); n != 1 {
+		t.Errorf("%d jobs", n)
+	}
+	limit("0")
+	w.result(w.ask("POST", "/v1/topups", other, auth...), http.StatusAccepted)
+}
