@@ -36,7 +36,7 @@
 // made for another host's name or that a proxy passes on; with the first key everything
 // but /livez, /readyz, /openapi.json, /oauth/token and the signed webhook needs one.
 // Each key has a rate that all servers share, whether the key allows the request or not;
-// a batch is one request.
+// a batch is one request. Keys are no tenants: each that may read reads every top-up.
 //
 // # Waiting
 //

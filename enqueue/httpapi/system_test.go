@@ -131,7 +131,8 @@ func TestExamples(t *testing.T) {
 	}
 	// Each has a number of its own: two top-ups of one number are two minutes apart.
 	for _, test := range []struct{ file, program, identifier, number string }{
-		{"quickstart.py", "python3", "airtime-top-up", "971503971821"}, {"quickstart.sh", "sh", "airtime-top-up-curl", "971503971822"},
+		{"quickstart.py", "python3", "airtime-top-up", "971503971821"},
+		{"quickstart.sh", "sh", "airtime-top-up-curl", "971503971822"},
 		{"quickstart.mjs", "node", "airtime-top-up-node", "971503971823"},
 	} {
 		t.Run(test.file, func(t *testing.T) {

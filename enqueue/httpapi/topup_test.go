@@ -23,6 +23,9 @@ func TestQuickStartBody(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+	for _, kind := range []string{"application/json; charset=utf-8", "application/json;charset=UTF-8", `Application/JSON; charset="utf-8"`, "application/json; charset=utf8"} {
+		w.result(w.ask("POST", "/v1/topups", quickStart, "Content-Type", kind), http.StatusOK)
+	}
 	if w.jobs() != 1 {
 		t.Errorf("%d jobs", w.jobs())
 	}

@@ -51,7 +51,9 @@ func BenchmarkScrape(b *testing.B) {
 	go func() { done <- m.Run(ctx, nil) }()
 	defer func() {
 		stop()
-		<-done
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
 	}()
 	eventually(b, "all jobs are shown", func() bool { return strings.Contains(scrape(), fmt.Sprintf("topup_jobs_surveyed %d\n", waiting)) })
 	size := 0
