@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -154,7 +156,7 @@ func (s *Server) submitBatch(ctx context.Context, _ *struct{}) (*batchOutput, er
 		if p == nil {
 			p = identify(&job, nil)
 		}
-		out.Body.Answers[i] = BatchAnswer{Index: i, ID: job.ID}
+		out.Body.Answers[i] = BatchAnswer{Index: i, ID: cmp.Or(job.ID, idIn(text))}
 		if p != nil {
 			out.Body.Answers[i].refuse(p)
 			continue
@@ -183,6 +185,17 @@ func (s *Server) submitBatch(ctx context.Context, _ *struct{}) (*batchOutput, er
 		return nil, unavailable("it is not known which of them were accepted: repeat the batch with the same ids, which are never paid twice")
 	}
 	return out, nil
+}
+
+// idIn is the id of a job that is no top-up, so that its caller knows which one it was.
+func idIn(text []byte) string {
+	var named struct {
+		ID string `json:"customIdentifier"`
+	}
+	if err := json.Unmarshal(text, &named); err != nil || len(named.ID) > enqueue.MaxIDLength {
+		return ""
+	}
+	return named.ID
 }
 
 func (a *BatchAnswer) refuse(p *Problem) { a.Status, a.Problem = p.Status, p }

@@ -133,7 +133,7 @@ func TestBatch(t *testing.T) {
 	w.result(w.ask("POST", "/v1/topups", job("old")), 202)
 	body := `{"topups":[` + strings.Join([]string{
 		job("a"), job("old"), strings.Replace(job("old"), "832", "1", 1), strings.Replace(job("b"), "832", `"x"`, 1), job("a"), `{"amount":1}`, `7`, job("c"),
-		strings.Replace(job("d"), "AE", "A", 1),
+		strings.Replace(job("d"), "AE", "A", 1), strings.Replace(job("e"), "amount", "amuont", 1), `{"customIdentifier":["f"]}`,
 	}, ",") + `]}`
 	var out struct{ Answers []BatchAnswer }
 	w.read(w.ask("POST", "/v1/topups:batch", body), 200, "application/json", &out)
@@ -141,7 +141,7 @@ func TestBatch(t *testing.T) {
 		status int
 		code   Code
 		id     string
-	}{{202, "", "a"}, {200, "", "old"}, {409, CodeConflict, "old"}, {400, CodeInvalidTopUp, "b"}, {200, "", "a"}, {400, CodeMissingID, ""}, {400, CodeWrongType, ""}, {202, "", "c"}, {400, CodeInvalidTopUp, "d"}}
+	}{{202, "", "a"}, {200, "", "old"}, {409, CodeConflict, "old"}, {400, CodeInvalidTopUp, "b"}, {200, "", "a"}, {400, CodeMissingID, ""}, {400, CodeWrongType, ""}, {202, "", "c"}, {400, CodeInvalidTopUp, "d"}, {400, CodeUnknownField, "e"}, {400, CodeWrongType, ""}}
 	if len(out.Answers) != len(want) {
 		t.Fatalf("%d answers", len(out.Answers))
 	}
