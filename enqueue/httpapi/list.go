@@ -12,7 +12,7 @@ import (
 type listInput struct {
 	State    string `query:"state" doc:"Only top-ups in this state"`
 	Campaign string `query:"campaign" doc:"Only top-ups of this campaign"`
-	Limit    string `query:"limit" doc:"About how many a page has: 1 to 1000, 100 unless told"`
+	Limit    string `query:"limit" doc:"How many are enough for a page: 1 to 1000, 100 unless told. It has fewer, or up to 1000 more, where it is found by scanning"`
 	Cursor   string `query:"cursor" doc:"next of the page before, with the same state and campaign"`
 }
 
