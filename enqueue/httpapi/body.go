@@ -48,5 +48,5 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
 }
 
 func tooLarge() *Problem {
-	return problem(http.StatusRequestEntityTooLarge, CodeTooLarge, "the body is larger than %d bytes", maxBody).header("Connection", "close")
+	return problem(http.StatusRequestEntityTooLarge, CodeTooLarge, "the body is larger than %d bytes (send fewer top-ups at a time)", maxBody).header("Connection", "close")
 }
