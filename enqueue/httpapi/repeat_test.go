@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 
 	"example.com/topup/enqueue"
 )
@@ -125,4 +128,46 @@ func TestEveryWayKnowsTheID(t *testing.T) {
 		t.Errorf("%d", status)
 	}
 	w.problem(w.ask("POST", "/topups", strings.Replace(named(quickStart, "way-1"), "832", "1", 1)), 409, CodeConflict)
+}
+
+// goes is a caller who has gone as soon as the ledger has the job.
+type goes struct{ away func() }
+
+func (g *goes) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (g *goes) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if strings.Contains(fmt.Sprint(cmd.Args()...), ":job:") {
+			g.away()
+		}
+		return err
+	}
+}
+
+func (g *goes) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		g.away()
+		return err
+	}
+}
+
+// A job whose caller has gone meanwhile is woken all the same.
+func TestCallerGoesAway(t *testing.T) {
+	for path, body := range map[string]string{"/v1/topups": quickStart, "/v1/topups:batch": `{"topups":[` + quickStart + `]}`} {
+		w := newWorld(t, nil)
+		ctx, cancel := context.WithCancel(context.Background())
+		w.rdb.AddHook(&goes{cancel})
+		r := httptest.NewRequestWithContext(ctx, "POST", path, strings.NewReader(body))
+		r.Host = "127.0.0.1"
+		r.Header.Set("Content-Type", "application/json")
+		w.server.ServeHTTP(httptest.NewRecorder(), r)
+		if ctx.Err() == nil || w.jobs() != 1 {
+			t.Fatalf("%s: %v, %d jobs", path, ctx.Err(), w.jobs())
+		}
+		if pending, err := w.m.List("asynq:{" + enqueue.QueueTopUps + "}:pending"); err != nil || len(pending) != 1 {
+			t.Errorf("%s: %v %v are pending", path, pending, err)
+		}
+	}
 }
