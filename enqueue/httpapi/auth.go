@@ -45,21 +45,39 @@ func (s *Server) authorize(x *exchange, scope Scope) *Problem {
 		s.log.Warn("redis did not say whether a key holds", "error", err)
 		return unavailable("the keys cannot be looked up now: repeat it with the same id")
 	case key == nil:
-		return problem(http.StatusUnauthorized, CodeUnauthorized, "a key is needed, and this is none or holds no more (Authorization: Bearer …; topup key create makes one)").
-			header("WWW-Authenticate", `Bearer realm="topup"`)
+		return unauthorized(Bearer(x.r) == "")
 	}
 	x.key = key.Name
+	if p := s.limit(ctx, x, key, scope == Submit); p != nil {
+		return p
+	}
 	if scope != "" && !key.Allows(scope) {
 		return problem(http.StatusForbidden, CodeForbidden, "this key has not the scope %s", scope)
 	}
-	return s.limit(ctx, x, key)
+	return nil
 }
 
-// limit counts the request against the key's rate, which all servers share.
-func (s *Server) limit(ctx context.Context, x *exchange, key *Key) *Problem {
+func unauthorized(none bool) *Problem {
+	detail := "this key is none, or holds no more (topup key list shows those that do)"
+	if none {
+		detail = "a key is needed: send the header Authorization: Bearer KEY (topup key create makes one)"
+	}
+	return problem(http.StatusUnauthorized, CodeUnauthorized, "%s", detail).header("WWW-Authenticate", `Bearer realm="topup"`)
+}
+
+// limit counts the request against the key's rate, which all servers share. Where Redis
+// does not count it, a request that may pay goes no further: the counter can fail while
+// the jobs are there (in a cluster it lies on another node), and the rate is what holds a
+// stolen or runaway key back. Its caller loses nothing by repeating it with the same id.
+// What only looks goes on: a full Redis, which counts no more, is still worth a look.
+func (s *Server) limit(ctx context.Context, x *exchange, key *Key, pays bool) *Problem {
 	result, err := s.limiter.Allow(ctx, "topup:key:"+key.hash[:16], redis_rate.PerSecond(key.PerSecond))
 	if err != nil {
-		return nil // whoever needs Redis says itself that it is away
+		s.log.Warn("redis did not count a request", "error", err)
+		if !pays {
+			return nil // if it needs Redis, it says itself that Redis is away
+		}
+		return unavailable("the rate of this key cannot be counted now: nothing was done, repeat it with the same id")
 	}
 	h := x.w.Header()
 	h.Set("RateLimit-Policy", fmt.Sprintf(`"key";q=%d;w=1`, key.PerSecond))
@@ -71,8 +89,9 @@ func (s *Server) limit(ctx context.Context, x *exchange, key *Key) *Problem {
 		retryAfter(max(result.RetryAfter, time.Millisecond))
 }
 
-// openToAll reports whether no key is needed: on a loopback listener, while there is
-// none at all. Once there is a key, keys are needed until the process ends.
+// openToAll reports whether no key is needed: on a loopback listener, by a caller on
+// this machine, while there is none at all. Once there is a key, keys are needed until
+// the process ends.
 func (s *Server) openToAll(ctx context.Context, r *http.Request) (bool, error) {
 	if !s.loopback.Load() {
 		return false, nil
@@ -85,7 +104,18 @@ func (s *Server) openToAll(ctx context.Context, r *http.Request) (bool, error) {
 		s.loopback.Store(false)
 		return false, nil
 	}
-	return localHost(r.Host), nil
+	return localHost(r.Host) && !forwarded(r.Header), nil
+}
+
+// forwarded reports whether a proxy says that it passes the request on. Its callers are
+// not on this machine, whatever host it names.
+func forwarded(h http.Header) bool {
+	for name := range h {
+		if name == "Forwarded" || name == "Via" || name == "X-Real-Ip" || strings.HasPrefix(name, "X-Forwarded-") {
+			return true
+		}
+	}
+	return false
 }
 
 // localHost refuses a page of another site whose name was made to mean this machine.

@@ -15,9 +15,9 @@ const maxBody = 1 << 20
 // readJSON reads a body that is one JSON text.
 func readJSON(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
 	media, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	charset := parameters["charset"]
-	if err != nil || media != "application/json" || (charset != "" && !strings.EqualFold(charset, "utf-8")) {
-		return nil, problem(http.StatusUnsupportedMediaType, CodeMediaType, "Content-Type: is not application/json in UTF-8")
+	charset := strings.ToLower(parameters["charset"])
+	if err != nil || media != "application/json" || (charset != "" && charset != "utf-8" && charset != "utf8") {
+		return nil, problem(http.StatusUnsupportedMediaType, CodeMediaType, "Content-Type: is not application/json in UTF-8 (send the header Content-Type: application/json)")
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return nil, problem(http.StatusUnsupportedMediaType, CodeMediaType, "Content-Encoding: is not understood (send it plain)")
@@ -48,5 +48,5 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
 }
 
 func tooLarge() *Problem {
-	return problem(http.StatusRequestEntityTooLarge, CodeTooLarge, "the body is larger than %d bytes", maxBody).header("Connection", "close")
+	return problem(http.StatusRequestEntityTooLarge, CodeTooLarge, "the body is larger than %d bytes (send fewer top-ups at a time)", maxBody).header("Connection", "close")
 }

@@ -281,6 +281,11 @@ func identify(t *enqueue.TopUp, header []string) *Problem {
 		}
 	}
 	switch {
+	case t.ID == "." || t.ID == ".." || t.ID == "" && (key == "." || key == ".."):
+		const what, fix = "cannot stand in the path of an address", "use letters or digits too"
+		p := problem(http.StatusBadRequest, CodeInvalidTopUp, "customIdentifier: %s (%s)", what, fix)
+		p.Errors = []FieldProblem{{"/customIdentifier", "customIdentifier", what, fix}}
+		return p
 	case t.ID == "" && key == "":
 		p := problem(http.StatusBadRequest, CodeMissingID, "customIdentifier: is missing (give each top-up an id of its own, there or as Idempotency-Key, and repeat it when you repeat the request)")
 		p.Errors = []FieldProblem{{"/customIdentifier", "customIdentifier", "is missing", "give each top-up an id of its own, there or as Idempotency-Key"}}
@@ -305,7 +310,7 @@ func parseWait(text string, most time.Duration) (time.Duration, error) {
 		return 0, fmt.Errorf("is not a time such as 30s")
 	}
 	if d > most {
-		return 0, fmt.Errorf("is longer than %v", most)
+		return 0, fmt.Errorf("is longer than %gs", most.Seconds())
 	}
 	return d, nil
 }

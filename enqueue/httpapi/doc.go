@@ -31,10 +31,12 @@
 //
 // [Keys] holds them: Redis has only the SHA-256 of each secret. A server believes what
 // it knows of a key for [KeyCacheTime], so a revoked one is refused within three
-// seconds. While there is no key at all the server listens on loopback alone, and
-// answers no request that was made for another host's name; with the first key
-// everything but /livez, /readyz, /openapi.json, /oauth/token and the signed webhook
-// needs one. Each key has a rate that all servers share; a batch is one request.
+// seconds; what was let in before, such as a long poll, is still answered. While there
+// is no key at all the server listens on loopback alone, and answers no request that was
+// made for another host's name or that a proxy passes on; with the first key everything
+// but /livez, /readyz, /openapi.json, /oauth/token and the signed webhook needs one.
+// Each key has a rate that all servers share, whether the key allows the request or not;
+// a batch is one request. Keys are no tenants: each that may read reads every top-up.
 //
 // # Waiting
 //

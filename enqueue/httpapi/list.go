@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"example.com/topup/enqueue"
 )
@@ -11,7 +12,7 @@ import (
 type listInput struct {
 	State    string `query:"state" doc:"Only top-ups in this state"`
 	Campaign string `query:"campaign" doc:"Only top-ups of this campaign"`
-	Limit    string `query:"limit" doc:"About how many a page has: 1 to 1000, 100 unless told"`
+	Limit    string `query:"limit" doc:"How many are enough for a page: 1 to 1000, 100 unless told. It has fewer, or up to 1000 more, where it is found by scanning"`
 	Cursor   string `query:"cursor" doc:"next of the page before, with the same state and campaign"`
 }
 
@@ -22,11 +23,20 @@ type listOutput struct {
 	} `nameHint:"TopUpPage"`
 }
 
+// stateWords are all states, for people.
+func stateWords() string {
+	words := make([]string, 0, len(enqueue.States()))
+	for _, state := range enqueue.States() {
+		words = append(words, string(state))
+	}
+	return strings.Join(words, ", ")
+}
+
 // listTopUps is GET /v1/topups.
 func (s *Server) listTopUps(ctx context.Context, in *listInput) (*listOutput, error) {
 	q := enqueue.Query{State: enqueue.State(in.State), Campaign: in.Campaign, Cursor: in.Cursor}
 	if in.State != "" && !slices.Contains(enqueue.States(), q.State) {
-		return nil, parameter("state", "is none", "use one of those in /openapi.json, such as queued")
+		return nil, parameter("state", "is no state", "use one of "+stateWords())
 	}
 	if in.Limit != "" {
 		n, err := strconv.Atoi(in.Limit)

@@ -41,7 +41,7 @@ func (s *Server) Visit(r *http.Request, key *Key, counts bool) *Problem {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), redisTime)
 	defer cancel()
-	return s.limit(ctx, x, key)
+	return s.limit(ctx, x, key, false)
 }
 
 // ServeHTTP answers with the problem.

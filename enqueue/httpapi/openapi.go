@@ -181,7 +181,7 @@ func (d describer) finish() {
 	for _, amounts := range []*huma.Schema{schemas["ReloadlyTransaction"], schemas["ReloadlyBalance"]} {
 		for _, name := range []string{"discount", "requestedAmount", "deliveredAmount", "fee", "oldBalance", "newBalance", "cost"} {
 			if amounts.Properties[name] != nil {
-				amounts.Properties[name] = &huma.Schema{OneOf: []*huma.Schema{{Type: huma.TypeNumber}, {Type: "null"}}}
+				amounts.Properties[name] = &huma.Schema{Type: huma.TypeNumber, Nullable: true}
 			}
 		}
 	}

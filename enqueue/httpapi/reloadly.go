@@ -49,9 +49,8 @@ func asNumber(text *string) json.RawMessage {
 		return json.RawMessage("null")
 	}
 	amount, err := decimal.Parse(*text)
-	if err != nil { // as it came
-		quoted, _ := json.Marshal(*text) // text always encodes
-		return quoted
+	if err != nil { // the path of the job itself has it as it came
+		return json.RawMessage("null")
 	}
 	return json.RawMessage(amount.String())
 }

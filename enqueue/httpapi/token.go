@@ -59,10 +59,12 @@ func (s *Server) token(ctx context.Context, _ *struct{}) (*tokenOutput, error) {
 		return nil, s.problemOf(err, noResult, "")
 	}
 	if key == nil || key.Name != in.ClientID {
-		return nil, problem(http.StatusUnauthorized, CodeUnauthorized, "Access Denied").likeReloadly("INVALID_CREDENTIALS")
+		p := problem(http.StatusUnauthorized, CodeUnauthorized, "client_id is not the name of an API key, or client_secret is not that key").likeReloadly("INVALID_CREDENTIALS")
+		p.Message = "Access Denied" // Reloadly's own word
+		return nil, p
 	}
 	x.key = key.Name
-	if p := s.limit(ctx, x, key); p != nil {
+	if p := s.limit(ctx, x, key, false); p != nil {
 		return nil, p
 	}
 	if !key.Expires.IsZero() {

@@ -1,7 +1,10 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -25,7 +28,7 @@ type submitInput struct {
 // submitTopUp is POST /v1/topups.
 func (s *Server) submitTopUp(ctx context.Context, in *submitInput) (*topUpAnswer, error) {
 	x := exchangeOf(ctx)
-	wait, err := s.waitOf(x, in.Wait, in.Prefer)
+	wait, err := s.waitOf(x, in.Wait)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +88,7 @@ type getInput struct {
 // getTopUp is GET /v1/topups/{id}.
 func (s *Server) getTopUp(ctx context.Context, in *getInput) (*topUpAnswer, error) {
 	x := exchangeOf(ctx)
-	wait, err := s.waitOf(x, in.Wait, in.Prefer)
+	wait, err := s.waitOf(x, in.Wait)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +156,7 @@ func (s *Server) submitBatch(ctx context.Context, _ *struct{}) (*batchOutput, er
 		if p == nil {
 			p = identify(&job, nil)
 		}
-		out.Body.Answers[i] = BatchAnswer{Index: i, ID: job.ID}
+		out.Body.Answers[i] = BatchAnswer{Index: i, ID: cmp.Or(job.ID, idIn(text))}
 		if p != nil {
 			out.Body.Answers[i].refuse(p)
 			continue
@@ -184,28 +187,44 @@ func (s *Server) submitBatch(ctx context.Context, _ *struct{}) (*batchOutput, er
 	return out, nil
 }
 
+// idIn is the id of a job that is no top-up, so that its caller knows which one it was.
+func idIn(text []byte) string {
+	var named struct {
+		ID string `json:"customIdentifier"`
+	}
+	if err := json.Unmarshal(text, &named); err != nil || len(named.ID) > enqueue.MaxIDLength {
+		return ""
+	}
+	return named.ID
+}
+
 func (a *BatchAnswer) refuse(p *Problem) { a.Status, a.Problem = p.Status, p }
 
 // waitOf is how long the caller wants to wait. The query is an order; Prefer is a
 // wish, of which as much is granted as can be.
-func (s *Server) waitOf(x *exchange, query, prefer string) (time.Duration, error) {
+func (s *Server) waitOf(x *exchange, query string) (time.Duration, error) {
 	if query != "" {
 		d, err := parseWait(query, s.cfg.MaxWait)
 		if err != nil {
-			return 0, parameter("wait", err.Error(), "write 30s; at most "+s.cfg.MaxWait.String()+", and ask again")
+			return 0, parameter("wait", err.Error(), fmt.Sprintf("write 30s; at most %gs, and ask again", s.cfg.MaxWait.Seconds()))
 		}
 		return d, nil
 	}
-	for wish := range strings.SplitSeq(prefer, ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(wish), "=")
+	for wish := range strings.SplitSeq(strings.Join(x.r.Header.Values("Prefer"), ","), ",") {
+		wish, _, _ = strings.Cut(wish, ";") // what follows are the preference's parameters
+		name, value, _ := strings.Cut(wish, "=")
 		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
 			continue
 		}
-		d, err := time.ParseDuration(strings.Trim(strings.TrimSpace(value), `"`) + "s")
-		if err != nil || d < 0 {
-			return 0, parameter("Prefer", "is not a time", "write wait=30, in seconds")
+		value = strings.Trim(strings.TrimSpace(value), `"`)
+		if value == "" || strings.Trim(value, "0123456789") != "" {
+			return 0, parameter("Prefer", "is not a time", "write wait=30, in whole seconds")
 		}
 		x.w.Header().Set("Preference-Applied", "wait")
+		d, err := time.ParseDuration(value + "s")
+		if err != nil { // more than there is
+			d = s.cfg.MaxWait
+		}
 		return min(d, s.cfg.MaxWait), nil
 	}
 	return 0, nil

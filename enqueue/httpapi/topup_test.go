@@ -23,6 +23,9 @@ func TestQuickStartBody(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+	for _, kind := range []string{"application/json; charset=utf-8", "application/json;charset=UTF-8", `Application/JSON; charset="utf-8"`, "application/json; charset=utf8"} {
+		w.result(w.ask("POST", "/v1/topups", quickStart, "Content-Type", kind), http.StatusOK)
+	}
 	if w.jobs() != 1 {
 		t.Errorf("%d jobs", w.jobs())
 	}
@@ -71,6 +74,19 @@ func TestIDs(t *testing.T) {
 	w.problem(w.ask("POST", "/v1/topups", quickStart, "Idempotency-Key", "airtime-top-up", "Idempotency-Key", "other"), 400, CodeInvalidParameter)
 	w.problem(w.ask("POST", "/v1/topups", without, "Idempotency-Key", "with blank"), 400, CodeInvalidTopUp)
 	w.problem(w.ask("POST", "/v1/topups", without, "Idempotency-Key", `""`), 400, CodeMissingID)
+	for _, id := range []string{".", ".."} { // nobody could ask for it: paths are cleaned on the way
+		for _, a := range []answer{
+			w.ask("POST", "/v1/topups", without, "Idempotency-Key", id), w.ask("POST", "/v1/topups", strings.Replace(quickStart, "airtime-top-up", id, 1)),
+			w.ask("POST", "/topups", strings.Replace(quickStart, "airtime-top-up", id, 1)),
+		} {
+			w.problem(a, 400, CodeInvalidTopUp)
+		}
+		var batch struct{ Answers []BatchAnswer }
+		w.read(w.ask("POST", "/v1/topups:batch", `{"topups":[`+strings.Replace(quickStart, "airtime-top-up", id, 1)+`]}`), 200, "application/json", &batch)
+		if batch.Answers[0].Status != 400 {
+			t.Errorf("%+v", batch)
+		}
+	}
 	if w.jobs() != 2 {
 		t.Errorf("%d jobs", w.jobs())
 	}
@@ -117,7 +133,7 @@ func TestBatch(t *testing.T) {
 	w.result(w.ask("POST", "/v1/topups", job("old")), 202)
 	body := `{"topups":[` + strings.Join([]string{
 		job("a"), job("old"), strings.Replace(job("old"), "832", "1", 1), strings.Replace(job("b"), "832", `"x"`, 1), job("a"), `{"amount":1}`, `7`, job("c"),
-		strings.Replace(job("d"), "AE", "A", 1),
+		strings.Replace(job("d"), "AE", "A", 1), strings.Replace(job("e"), "amount", "amuont", 1), `{"customIdentifier":["f"]}`,
 	}, ",") + `]}`
 	var out struct{ Answers []BatchAnswer }
 	w.read(w.ask("POST", "/v1/topups:batch", body), 200, "application/json", &out)
@@ -125,7 +141,7 @@ func TestBatch(t *testing.T) {
 		status int
 		code   Code
 		id     string
-	}{{202, "", "a"}, {200, "", "old"}, {409, CodeConflict, "old"}, {400, CodeInvalidTopUp, "b"}, {200, "", "a"}, {400, CodeMissingID, ""}, {400, CodeWrongType, ""}, {202, "", "c"}, {400, CodeInvalidTopUp, "d"}}
+	}{{202, "", "a"}, {200, "", "old"}, {409, CodeConflict, "old"}, {400, CodeInvalidTopUp, "b"}, {200, "", "a"}, {400, CodeMissingID, ""}, {400, CodeWrongType, ""}, {202, "", "c"}, {400, CodeInvalidTopUp, "d"}, {400, CodeUnknownField, "e"}, {400, CodeWrongType, ""}}
 	if len(out.Answers) != len(want) {
 		t.Fatalf("%d answers", len(out.Answers))
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -174,5 +175,39 @@ func TestTenThousandLongPolls(t *testing.T) {
 	group.Wait()
 	if statuses["200 cancelled"] != many {
 		t.Errorf("%v", statuses)
+	}
+}
+
+// Whoever hangs up while waiting leaves nothing behind.
+func TestHangingUp(t *testing.T) {
+	w := newWorld(t, nil)
+	waiting := func() int {
+		var text strings.Builder
+		if err := pprof.Lookup("goroutine").WriteTo(&text, 2); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(text.String(), "enqueue.(*Client).Wait(")
+	}
+	const many = 100
+	ctx, hangUp := context.WithCancel(context.Background())
+	defer hangUp()
+	var callers sync.WaitGroup
+	for i := range many {
+		id := fmt.Sprint("h", i)
+		callers.Go(func() {
+			if i%2 == 0 {
+				_, _ = w.tryWith(ctx, "POST", "/v1/topups?wait=60s", strings.Replace(quickStart, "airtime-top-up", id, 1))
+				return
+			}
+			w.result(w.ask("POST", "/v1/topups", strings.Replace(quickStart, "airtime-top-up", id, 1)), 202)
+			_, _ = w.tryWith(ctx, "GET", "/v1/topups/"+id+"?wait=60s", "")
+		})
+	}
+	eventually(t, "not all wait", func() bool { return waiting() == many })
+	hangUp()
+	callers.Wait()
+	eventually(t, "somebody waits for nobody", func() bool { return waiting() == 0 })
+	if n := w.jobs(); n != many { // they were accepted all the same
+		t.Errorf("%d jobs", n)
 	}
 }

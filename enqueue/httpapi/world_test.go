@@ -106,6 +106,7 @@ func serve(t *testing.T, rdb redis.UniversalClient, epoch string, change func(*C
 		_ = w.client.Close()
 		w.documented()
 	})
+	w.ask("GET", "/livez", "") // it has asked Redis for keys, and serves
 	return w
 }
 
@@ -192,6 +193,9 @@ func (w *world) tryWith(ctx context.Context, method, path, body string, headers 
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
+	if err == nil {
+		w.described(r, response.StatusCode, response.Header.Get("Content-Type"), text)
+	}
 	return answer{response.StatusCode, response.Header, text}, err
 }
 

@@ -88,7 +88,7 @@ func small(t *testing.T, change func(*metrics.Config)) (*miniredis.Miniredis, *m
 	return m, another(t, rdb, change)
 }
 
-func another(t *testing.T, rdb redis.UniversalClient, change func(*metrics.Config)) *metrics.Metrics {
+func another(t testing.TB, rdb redis.UniversalClient, change func(*metrics.Config)) *metrics.Metrics {
 	t.Helper()
 	cfg := metrics.Config{Redis: rdb, Ledger: enqueue.NewLedger(rdb, enqueue.LedgerConfig{Epoch: "test"}), Interval: 50 * time.Millisecond}
 	if change != nil {

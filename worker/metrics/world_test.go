@@ -42,7 +42,7 @@ const (
 
 // startRedis starts a redis-server of the test's own on a free port, and ends that very
 // process with the test. The returned function ends it before.
-func startRedis(t *testing.T) (*redis.Client, func()) {
+func startRedis(t testing.TB) (*redis.Client, func()) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("redis-server is not on PATH: `make redis` installs it")
@@ -64,7 +64,7 @@ func startRedis(t *testing.T) (*redis.Client, func()) {
 	return rdb, func() { _ = cmd.Process.Kill() }
 }
 
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -74,7 +74,7 @@ func freeAddr(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {

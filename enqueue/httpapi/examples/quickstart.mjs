@@ -10,7 +10,7 @@ const posted = await fetch(url + "/v1/topups", {
     operatorId: 1100,
     amount: 832,
     customIdentifier: "airtime-top-up-node",
-    recipientPhone: { countryCode: "AE", number: "0503971821" },
+    recipientPhone: { countryCode: "AE", number: "0503971823" },
   }),
 });
 if (!posted.ok) {

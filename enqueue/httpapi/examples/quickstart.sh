@@ -11,6 +11,6 @@ for try in 1 2; do
       "operatorId": 1100,
       "amount": "832",
       "customIdentifier": "airtime-top-up-curl",
-      "recipientPhone": {"countryCode": "AE", "number": "0503971821"}
+      "recipientPhone": {"countryCode": "AE", "number": "0503971822"}
     }'
 done
