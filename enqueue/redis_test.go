@@ -49,7 +49,7 @@ func (s *server) start() {
 		s.Fatal(err)
 	}
 	s.rdb = redis.NewClient(&redis.Options{Addr: s.addr})
-	for deadline := time.Now().Add(10 * time.Second); s.rdb.Ping(context.Background()).Err() != nil; {
+	for deadline := time.Now().Add(time.Minute); s.rdb.Ping(context.Background()).Err() != nil; {
 		if time.Now().After(deadline) {
 			s.Fatalf("redis-server does not answer: %s", out.String())
 		}

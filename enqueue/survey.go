@@ -145,7 +145,7 @@ func (l *Ledger) surveyStates(ctx context.Context, s *Survey, shard int, from in
 		case Unknown: // a restarted Redis may have forgotten the send
 			s.OldestUnknown = sinceMilli(s.OldestUnknown, ids[i], cmp.Or(values[1], values[2]))
 		case Queued:
-			s.OldestQueued = sinceMilli(s.OldestQueued, ids[i], cmp.Or(values[6], values[2]))
+			s.OldestQueued = sinceMilli(s.OldestQueued, ids[i], latest(values[6], values[2]))
 		default:
 		}
 	}
@@ -166,6 +166,13 @@ func standingPlace(values []string) Place {
 		p.Queue = QueueTopUps
 	}
 	return p
+}
+
+// latest is the later of two moments in ms; an empty one is none.
+func latest(a, b string) string {
+	at, _ := strconv.ParseInt(a, 10, 64)
+	bt, _ := strconv.ParseInt(b, 10, 64)
+	return strconv.FormatInt(max(at, bt), 10)
 }
 
 func sinceMilli(before *Standing, id, text string) *Standing {

@@ -83,3 +83,26 @@ func TestSurvey(t *testing.T) {
 		}
 	})
 }
+
+// A job whose earliest time had passed when it came has waited since it came.
+func TestSurveyOfABackdatedJob(t *testing.T) {
+	inWorld(t, func(w *world) {
+		time.Sleep(24 * time.Hour)
+		j := job("backdated")
+		j.NotBefore = time.Now().Add(-12 * time.Hour)
+		if _, err := w.c.TopUp(w.Context(), j); err != nil {
+			t.Fatal(err)
+		}
+		came := time.Now()
+		j = job("scheduled")
+		j.NotBefore = came.Add(time.Hour)
+		if _, err := w.c.TopUp(w.Context(), j); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		s, err := w.l.Survey(w.Context(), 10)
+		if err != nil || s.OldestQueued.ID != "backdated" || s.OldestQueued.Since.UnixMilli() != came.UnixMilli() {
+			t.Errorf("%+v, %v", s.OldestQueued, err)
+		}
+	})
+}

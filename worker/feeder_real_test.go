@@ -88,7 +88,7 @@ func (f *realFleet) run(name string) (stop func()) {
 // ended reads the campaign without a pause until it has ended: it adds up at every read.
 func (f *realFleet) ended(name string) *campaign.Progress {
 	f.Helper()
-	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		p := progress(f, f.store, f.jobs, name)
 		if !p.Campaign.Ended.IsZero() {
 			return p
@@ -188,7 +188,7 @@ func TestManyFeedersAtOnce(t *testing.T) {
 		}
 	}
 	paidOnce(t, f.sim, "may", paid)
-	for deadline := time.Now().Add(5 * time.Second); count() == 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); count() == 0 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	if count() != 1 || f.eventsIn("may", "finished") != 1 || f.eventsIn("may", "started") != 1 {
@@ -232,7 +232,7 @@ func TestPausesOnRealRedis(t *testing.T) {
 		t.Errorf("%v %v", p.States, p.Codes)
 	}
 	paidOnce(t, f.sim, "may", rows)
-	for deadline := time.Now().Add(5 * time.Second); count() == 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); count() == 0 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	if count() != 1 {

@@ -40,7 +40,7 @@ func realRedis(tb testing.TB, args ...string) *redis.Client {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // killed
 	})
-	for deadline := time.Now().Add(10 * time.Second); rdb.Ping(tb.Context()).Err() != nil; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); rdb.Ping(tb.Context()).Err() != nil; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			tb.Fatal("redis-server does not answer on " + addr)
 		}

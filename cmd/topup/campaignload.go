@@ -86,6 +86,9 @@ func (a *app) campaignLoad(ctx context.Context, name string, f loadFlags) error 
 		return err
 	}
 	defer on.close()
+	if err := sameEnvironment(ctx, on.opened.rdb, a.settings); err != nil {
+		return err
+	}
 	loader, err := a.newLoader(on)
 	if err != nil {
 		return err

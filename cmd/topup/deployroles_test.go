@@ -156,6 +156,9 @@ func TestRolesAreEnough(t *testing.T) {
 	r.topup(t, "operator", simulator, exitGuard, "review", "adopt", "review-1")
 	r.topup(t, "operator", simulator, exitOK, "review", "fail", "review-1")
 	r.topup(t, "operator", simulator, exitOK, "review", "resend", "review-2")
+	for _, user := range []string{"operator", "worker"} { // a worker does it once a day
+		r.topup(t, user, simulator, exitOK, "audit")
+	}
 	stop(t, worker)
 
 	// KEDA's redis scaler asks with this script, as does whoever wants any kind of list.

@@ -12,7 +12,7 @@ import (
 
 // environmentKey says which of Reloadly's environments pays the jobs of this Redis
 // (string): the first worker writes it.
-const environmentKey = "topup:reloadly:environment"
+const environmentKey = "topup:environment"
 
 // errEnvironment protects money from jobs that were a test, and a ledger from look-ups in the
 // wrong place.
@@ -20,7 +20,7 @@ var errEnvironment = errors.New("the jobs of this Redis belong to another enviro
 
 // keepEnvironment makes the Redis one of the settings' environment, unless it is the other's.
 func keepEnvironment(ctx context.Context, rdb redis.UniversalClient, s Settings) error {
-	if err := rdb.SetNX(ctx, environmentKey, s.Environment, 0).Err(); err != nil {
+	if err := rdb.SetArgs(ctx, environmentKey, s.Environment, redis.SetArgs{Mode: "NX"}).Err(); err != nil && !errors.Is(err, redis.Nil) {
 		return fmt.Errorf("note the environment of this Redis: %w", err)
 	}
 	return sameEnvironment(ctx, rdb, s)

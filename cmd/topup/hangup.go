@@ -54,8 +54,8 @@ func (s *Settings) reread(ctx context.Context, o *opened, client *reloadly.Clien
 		s.RedisPassword = fresh.RedisPassword
 		log.InfoContext(ctx, "new connections to Redis show the new password")
 	}
-	if fresh.SentinelPassword != s.SentinelPassword || fresh.NumberKey != s.NumberKey {
-		log.WarnContext(ctx, "the password of the Sentinels and the key of the numbers stay as they are until the process is started again")
+	if fresh.SentinelPassword != s.SentinelPassword || fresh.NumberKey != s.NumberKey || fresh.WebhookSecret != s.WebhookSecret {
+		log.WarnContext(ctx, "the password of the Sentinels, the key of the numbers and the secret of the webhook stay as they are until the process is started again")
 	}
 	if client == nil || fresh.ClientID == s.ClientID && fresh.ClientSecret == s.ClientSecret {
 		log.InfoContext(ctx, "secrets were read again")

@@ -37,7 +37,7 @@ func (a *app) reviewCommand() *cobra.Command {
 // decision is a command that decides about one job and prints where it stands.
 func (a *app) decision(use, short string, decide func(context.Context, *enqueue.Client, *opened, string) error) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, Args: usageArgs(cobra.ExactArgs(1)), RunE: func(c *cobra.Command, args []string) error {
-		client, o, closeClient, err := a.connect(c.Context())
+		client, o, closeClient, err := a.connectToPay(c.Context())
 		if err != nil {
 			return err
 		}

@@ -72,7 +72,7 @@ func realRedis(tb testing.TB) *redis.Client {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // killed
 	})
-	for deadline := time.Now().Add(10 * time.Second); rdb.Ping(tb.Context()).Err() != nil; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); rdb.Ping(tb.Context()).Err() != nil; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			tb.Fatalf("redis-server does not answer: %s", out.String())
 		}

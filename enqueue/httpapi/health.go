@@ -29,7 +29,15 @@ func (s *Server) ready(ctx context.Context, _ *struct{}) (*health, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if err := s.cfg.Redis.Ping(ctx).Err(); err != nil {
+	answer := make(chan error, 1)
+	go func() { answer <- s.cfg.Redis.Ping(ctx).Err() }() // go-redis waits longer for a server that hangs
+	var err error
+	select {
+	case err = <-answer:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
 		s.log.WarnContext(ctx, "redis does not answer", "error", err)
 		return nil, unavailable("Redis does not answer")
 	}

@@ -1,10 +1,13 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 
 	"example.com/topup/enqueue"
 )
@@ -227,6 +230,33 @@ func TestPathsAndMethods(t *testing.T) {
 	if a := w.ask("GET", "/readyz", ""); a.status != 200 || a.header.Get("X-Content-Type-Options") != "nosniff" || a.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%+v", a)
 	}
+}
+
+// silent is a Redis that takes PING and does not answer it while the test lasts.
+type silent struct{ over chan struct{} }
+
+func (silent) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (silent) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h silent) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "ping" {
+			<-h.over
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// A Redis that hangs keeps no health check waiting.
+func TestRedisHangs(t *testing.T) {
+	w := newWorld(t, nil)
+	over := make(chan struct{})
+	defer close(over)
+	w.rdb.AddHook(silent{over})
+	w.problem(w.ask("GET", "/readyz", ""), 503, CodeUnavailable)
 }
 
 // While Redis is away everything says so, and the process still lives.

@@ -59,12 +59,19 @@ type world struct {
 	stop   func() error
 }
 
+// patient waits for Redis on a busy machine, where the defaults give up after some seconds.
+func patient(addr string, retries int) *redis.Options {
+	return &redis.Options{
+		Addr: addr, MaxRetries: retries, DialTimeout: time.Minute, ReadTimeout: time.Minute, WriteTimeout: time.Minute, PoolTimeout: time.Minute,
+	}
+}
+
 // newWorld serves on a loopback address, on a Redis in memory.
 func newWorld(t *testing.T, change func(*Config)) *world {
 	t.Helper()
 	m := miniredis.RunT(t)
 	m.ClockTTL(true)
-	rdb := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1})
+	rdb := redis.NewClient(patient(m.Addr(), -1))
 	t.Cleanup(func() { _ = rdb.Close() })
 	w := serve(t, rdb, "memory", change)
 	w.m = m
@@ -131,13 +138,13 @@ func realRedis(tb testing.TB, args ...string) *redis.Client {
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	rdb := redis.NewClient(&redis.Options{Addr: addr})
+	rdb := redis.NewClient(patient(addr, 0))
 	tb.Cleanup(func() {
 		_ = rdb.Close()
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // killed
 	})
-	for deadline := time.Now().Add(10 * time.Second); rdb.Ping(context.Background()).Err() != nil; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); rdb.Ping(context.Background()).Err() != nil; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			tb.Fatal("redis-server does not answer on " + addr)
 		}
@@ -277,7 +284,7 @@ func (w *world) jobs() int {
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal(what)
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"example.com/topup/enqueue"
+	"example.com/topup/worker"
 )
 
 // sight is the last look at Redis.
@@ -33,6 +34,8 @@ var (
 	reviewsDesc    = desc("topup_reviews_open", "Jobs that wait for a person.")
 	reviewDesc     = desc("topup_oldest_review_seconds", "Since the oldest of them does; 0 where there is none.")
 	restartedDesc  = desc("topup_redis_incarnation_changed_timestamp_seconds", "When Redis was last found to be another process, or to have forgotten; 0 for never.")
+	auditedDesc    = desc("topup_audit_timestamp_seconds", "When Reloadly's report was last compared with the ledger, or since when the first time is waited for; 0 where nobody waits.")
+	auditDesc      = desc("topup_audit_findings", "What that found and no time before: reversed, booked (its job did not know), strange (of no job).", "verdict")
 	holdsDesc      = desc("topup_holds", "Holds in force.", "kind", "reason")
 	workersDesc    = desc("topup_workers", "Worker processes that give a sign of life.")
 	memoryDesc     = desc("topup_redis_memory_used_bytes", "Memory of all masters of Redis.")
@@ -53,7 +56,7 @@ var (
 
 	allDescs = []*prometheus.Desc{
 		upDesc, surveyDesc, jobsDesc, openDesc, surveyedDesc, overdueDesc, unknownDesc, queuedDesc, reviewsDesc, reviewDesc,
-		restartedDesc, holdsDesc, workersDesc, memoryDesc, memoryMaxDesc, fullnessDesc, balanceDesc, balanceAtDesc, poolDesc,
+		restartedDesc, auditedDesc, auditDesc, holdsDesc, workersDesc, memoryDesc, memoryMaxDesc, fullnessDesc, balanceDesc, balanceAtDesc, poolDesc,
 		poolUseDesc, poolStaleDesc, queueSizeDesc, enqueuedDesc, latencyDesc, queueBytesDesc, processedDesc, failedDesc, pausedDesc,
 	}
 )
@@ -124,6 +127,10 @@ func (c collection) view(v *view) {
 	c.gauge(reviewsDesc, float64(v.Reviews))
 	c.gauge(reviewDesc, v.OldestReview)
 	c.gauge(restartedDesc, unix(v.Restarted))
+	c.gauge(auditedDesc, unix(v.Audited))
+	for _, verdict := range []worker.Verdict{worker.Reversed, worker.Booked, worker.Strange} {
+		c.gauge(auditDesc, float64(v.AuditNew[string(verdict)]), string(verdict))
+	}
 	c.gauge(workersDesc, float64(v.Workers))
 	c.gauge(memoryDesc, float64(v.MemoryUsed))
 	c.gauge(memoryMaxDesc, float64(v.MemoryMax))

@@ -279,7 +279,7 @@ func TestRedisHangs(t *testing.T) {
 	rdb := redis.NewClient(&redis.Options{Addr: m.Addr()})
 	stuck := &stuck{free: make(chan struct{})}
 	rdb.AddHook(stuck)
-	r := watched(t, another(t, rdb, func(c *metrics.Config) { c.Interval, c.Timeout = 20*time.Millisecond, 100*time.Millisecond }), nil)
+	r := watched(t, another(t, rdb, func(c *metrics.Config) { c.Interval, c.Timeout = 20*time.Millisecond, 2*time.Second }), nil)
 	t.Cleanup(func() {
 		close(stuck.free) // or the metrics would not end
 		_ = rdb.Close()

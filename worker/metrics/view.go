@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/topup/enqueue"
+	"example.com/topup/worker"
 )
 
 const (
@@ -40,6 +41,8 @@ type view struct {
 	Holds          []held           `json:"holds"`
 	Workers        int              `json:"workers"`
 	Queues         map[string]queue `json:"queues"`
+	Audited        time.Time        `json:"audited"` // or since when the first audit is waited for
+	AuditNew       map[string]int64 `json:"auditNew"`
 	MemoryUsed     int64            `json:"memoryUsed"`
 	MemoryMax      int64            `json:"memoryMax"` // of the machine where Redis has no limit
 	MemoryFullness float64          `json:"memoryFullness"`
@@ -128,10 +131,26 @@ func (m *Metrics) look(ctx context.Context) (*view, error) {
 	if v.Queues, v.Workers, err = lookQueues(ctx, m.cfg.Redis, clock); err != nil {
 		return nil, err
 	}
+	if err := v.lookAudit(ctx, m.cfg.Redis); err != nil {
+		return nil, err
+	}
 	if err := v.lookMemory(ctx, m.cfg.Redis); err != nil {
 		return nil, err
 	}
 	return v, nil
+}
+
+// lookAudit reads what the last comparison with Reloadly's report came to.
+func (v *view) lookAudit(ctx context.Context, rdb redis.UniversalClient) error {
+	last, err := worker.ReadLastAudit(ctx, rdb)
+	if err != nil || last == nil {
+		return err
+	}
+	v.Audited, v.AuditNew = last.At, map[string]int64{}
+	for verdict, n := range last.New {
+		v.AuditNew[string(verdict)] = n
+	}
+	return nil
 }
 
 // age is how long a job stands as it does; what lies ahead is no age.

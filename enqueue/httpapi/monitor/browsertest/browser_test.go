@@ -127,7 +127,7 @@ func (b *browser) text() string {
 // reads waits until all of it can be read, and returns the page's text.
 func (b *browser) reads(words ...string) string {
 	b.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		text := b.text()
 		if !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(text, word) }) {
 			return text
@@ -142,7 +142,7 @@ func (b *browser) reads(words ...string) string {
 // at waits until the browser is at a path.
 func (b *browser) at(path string) {
 	b.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		location := gets(b, chromedp.Location())
 		if u, err := url.Parse(location); err == nil && u.Path == path {
 			return

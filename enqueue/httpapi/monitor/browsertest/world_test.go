@@ -82,7 +82,7 @@ func (w *world) start(address, program string, args ...string) {
 			w.Logf("%s %s: %v\n%s", filepath.Base(program), args[0], err, said.String())
 		}
 	})
-	for deadline := time.Now().Add(20 * time.Second); address != ""; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); address != ""; time.Sleep(20 * time.Millisecond) {
 		c, err := (&net.Dialer{}).DialContext(w.Context(), "tcp", address)
 		if err == nil {
 			_ = c.Close()
