@@ -335,7 +335,7 @@ func TestDamagedRecord(t *testing.T) {
 			_, submitErr := w.c.TopUp(w.Context(), job(id))
 			_, waitErr := w.c.Wait(w.Context(), id)
 			for _, err := range []error{getErr, submitErr, waitErr, w.c.GetMany(w.Context(), []string{id})[0].Err} {
-				if !errors.Is(err, errDamaged) {
+				if !errors.Is(err, ErrDamaged) {
 					w.Errorf("%s: %v", field, err)
 				}
 			}

@@ -19,6 +19,9 @@ var (
 	// ErrExpired says that the job ended long ago: its record is gone after
 	// [LedgerConfig.Retention], but the id stays refused.
 	ErrExpired = errors.New("the job's record has expired")
+	// ErrDamaged says that the job's record cannot be read. Looking again does not help: a
+	// person has to see to it.
+	ErrDamaged = errors.New("damaged")
 	// ErrNotCancellable says that the job is not waiting any more, or that it
 	// cannot be ruled out that it was sent.
 	ErrNotCancellable = errors.New("the job cannot be cancelled any more")

@@ -58,7 +58,7 @@ func (c *Client) glanceWindow(ctx context.Context, ids []string) []Glance {
 		case state == "" && version == "":
 			gone = append(gone, i)
 		case err != nil, !slices.Contains(States(), State(state)):
-			out[i].Err = fmt.Errorf("record of job %q is %w", id, errDamaged)
+			out[i].Err = fmt.Errorf("record of job %q is %w", id, ErrDamaged)
 		}
 	}
 	c.eachTomb(ctx, ids, gone, func(i int, tomb string, err error) {
@@ -68,7 +68,7 @@ func (c *Client) glanceWindow(ctx context.Context, ids []string) []Glance {
 		case err != nil:
 			out[i].Err = fmt.Errorf("ledger: look at job %s: %w", ids[i], err)
 		case tomb == "" || !letters[tomb[0]].Final():
-			out[i].Err = fmt.Errorf("tomb of job %q is %w", ids[i], errDamaged)
+			out[i].Err = fmt.Errorf("tomb of job %q is %w", ids[i], ErrDamaged)
 		default:
 			out[i].State = letters[tomb[0]]
 		}

@@ -36,7 +36,7 @@ func TestGlances(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		for _, g := range got[len(want):] {
-			if !errors.Is(g.Err, errDamaged) {
+			if !errors.Is(g.Err, ErrDamaged) {
 				t.Errorf("%+v", g)
 			}
 		}

@@ -79,7 +79,7 @@ func (c *Client) List(ctx context.Context, q Query) (Page, error) {
 		})
 		for _, a := range c.GetMany(ctx, ids) {
 			switch {
-			case errors.Is(a.Err, ErrNotFound), errors.Is(a.Err, ErrExpired), errors.Is(a.Err, errDamaged):
+			case errors.Is(a.Err, ErrNotFound), errors.Is(a.Err, ErrExpired), errors.Is(a.Err, ErrDamaged):
 			case a.Err != nil:
 				return Page{}, a.Err
 			case (q.State == "" || a.Result.State == q.State) && (q.Campaign == "" || strings.EqualFold(a.Result.Campaign, q.Campaign)):

@@ -2,7 +2,6 @@ package enqueue
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -199,9 +198,6 @@ func decodeRecord(id string, fields map[string]string) (*Record, error) {
 	return r, nil
 }
 
-// errDamaged is a record that cannot be read: looking again does not help.
-var errDamaged = errors.New("damaged")
-
 // decoder keeps the first damage that it meets.
 type decoder struct {
 	id     string
@@ -211,7 +207,7 @@ type decoder struct {
 
 func (d *decoder) note(field string, err error) {
 	if err != nil && d.err == nil {
-		d.err = fmt.Errorf("record of job %q: field %q is %w: %w", d.id, field, errDamaged, err)
+		d.err = fmt.Errorf("record of job %q: field %q is %w: %w", d.id, field, ErrDamaged, err)
 	}
 }
 

@@ -34,7 +34,7 @@ func (c *Client) Wait(ctx context.Context, id string) (Result, error) {
 		case err == nil:
 			latest, trouble = result, nil
 			c.saw(w, result.State)
-		case errors.Is(err, ErrNotFound), errors.Is(err, ErrExpired), errors.Is(err, errDamaged):
+		case errors.Is(err, ErrNotFound), errors.Is(err, ErrExpired), errors.Is(err, ErrDamaged):
 			return result, err
 		case ctx.Err() == nil:
 			if trouble == nil {

@@ -98,7 +98,7 @@ func withdrawOpen(ctx context.Context, store *campaign.Store, jobs *enqueue.Clie
 	for i, a := range jobs.TopUps(ctx, list) {
 		end, err := refusal(st.Open[i], a)
 		switch {
-		case campaign.Damaged(err):
+		case errors.Is(err, enqueue.ErrDamaged):
 			settled = append(settled, setAside(st.Open[i]))
 		case err != nil:
 			return err

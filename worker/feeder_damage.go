@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"example.com/topup/enqueue"
@@ -34,7 +35,7 @@ func (f *Feeder) readWhole(ctx context.Context, rows []*fedRow) (whole []*fedRow
 		case a.Err == nil:
 			rows[i].read, rows[i].doubted = time.Now(), time.Time{}
 			whole = append(whole, rows[i])
-		case campaign.Damaged(a.Err):
+		case errors.Is(a.Err, enqueue.ErrDamaged):
 			f.doubt(ctx, rows[i], a.Err)
 		}
 	}

@@ -210,7 +210,7 @@ func (f *Feeder) glance(ctx context.Context, c *fed, rows []*fedRow, now time.Ti
 		r := rows[i]
 		r.at = now.Add(f.cfg.Recheck)
 		switch {
-		case campaign.Damaged(g.Err):
+		case errors.Is(g.Err, enqueue.ErrDamaged):
 			f.doubt(ctx, r, g.Err)
 			continue
 		case g.Err != nil:
@@ -277,7 +277,7 @@ func (f *Feeder) settle(ctx context.Context, c *fed, rows []*fedRow) (int, error
 	}
 	var list []campaign.Settled
 	for i, a := range f.jobs.GetMany(ctx, ids) {
-		if campaign.Damaged(a.Err) {
+		if errors.Is(a.Err, enqueue.ErrDamaged) {
 			f.doubt(ctx, rows[i], a.Err)
 		}
 		if (a.Err != nil && !errors.Is(a.Err, enqueue.ErrExpired)) || !a.Result.State.Final() {
@@ -428,7 +428,7 @@ func (f *Feeder) submit(ctx context.Context, c *fed, rows []*fedRow, content map
 		r := rows[i]
 		end, err := refusal(r.Open, a)
 		switch {
-		case campaign.Damaged(err): // it is there
+		case errors.Is(err, enqueue.ErrDamaged): // it is there
 			f.doubt(ctx, r, err)
 		case err != nil: // it is not known whether it is there: the next turn submits it again
 			r.submitted, failed = false, err

@@ -70,7 +70,7 @@ func (a *app) reviewList(ctx context.Context) error {
 		if errors.Is(answer.Err, enqueue.ErrNotFound) || errors.Is(answer.Err, enqueue.ErrExpired) {
 			continue
 		}
-		if campaign.Damaged(answer.Err) {
+		if errors.Is(answer.Err, enqueue.ErrDamaged) {
 			damaged = append(damaged, answer.Err)
 			continue
 		}

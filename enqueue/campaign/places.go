@@ -120,7 +120,7 @@ func (s *Store) FreePlaces(ctx context.Context, c *Campaign, client *enqueue.Cli
 	flush := func() error {
 		var free []Place
 		for i, glance := range client.Glances(ctx, ids) {
-			if glance.Err != nil && !Damaged(glance.Err) { // what may have been paid keeps its place
+			if glance.Err != nil && !errors.Is(glance.Err, enqueue.ErrDamaged) { // what may have been paid keeps its place
 				return glance.Err
 			}
 			if glance.Missing || glance.State == enqueue.Cancelled {

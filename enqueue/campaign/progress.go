@@ -3,6 +3,7 @@ package campaign
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -178,7 +179,7 @@ func (s *Store) Progress(ctx context.Context, name string, client *enqueue.Clien
 	setAside(ctx, client, glances[len(st.Open):])
 	var paid []string
 	for i, g := range glances {
-		if Damaged(g.Err) {
+		if errors.Is(g.Err, enqueue.ErrDamaged) {
 			t.damaged(rows[numbers[i]], g)
 			continue
 		}

@@ -169,7 +169,7 @@ func (r *resultWriter) result(ctx context.Context, number int, id string, answer
 		result.ID, result.MoneyMoved = id, moved(result.State)
 		result.Explanation = "It ended long ago; only its state is still known."
 		return result, nil
-	case Damaged(answer.Err):
+	case errors.Is(answer.Err, enqueue.ErrDamaged):
 		return r.damaged(ctx, number, id, answer.Err), nil
 	default:
 		return result, answer.Err

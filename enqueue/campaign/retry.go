@@ -77,7 +77,7 @@ func (l *Loader) resend(ctx context.Context, name string, numbers []int, ids []s
 			switch {
 			case err == nil:
 				retried.Add(1)
-			case errors.Is(err, enqueue.ErrNotReviewable), errors.Is(err, enqueue.ErrNotFound), Damaged(err):
+			case errors.Is(err, enqueue.ErrNotReviewable), errors.Is(err, enqueue.ErrNotFound), errors.Is(err, enqueue.ErrDamaged):
 				refused.Add(1)
 			default:
 				return err
