@@ -13,12 +13,7 @@ import (
 
 // What a person sees of an audit: books that agree, a reversed top-up once, and how it is turned off.
 func TestAuditTellsWhatDiffers(t *testing.T) {
-	s := Settings{}
-	if err := s.fromEnvironment(); err != nil {
-		t.Fatal(err)
-	}
-	s.RedisURL, s.TimeScale = "memory://", 1.0/50
-	sys := startWith(t, s, sandbox.Config{})
+	sys := startHere(t, sandbox.Config{}, nil)
 	settings := sys.settings
 	settings.RedisURL = sys.opened.url
 	audit := func(days, code int, want ...string) {

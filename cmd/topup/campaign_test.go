@@ -20,12 +20,7 @@ import (
 // On a terminal load asks: y or yes loads, anything else does not. Real money wants its
 // total typed, and nothing else will do.
 func TestLoadAsks(t *testing.T) {
-	s := Settings{}
-	if err := s.fromEnvironment(); err != nil {
-		t.Fatal(err)
-	}
-	s.RedisURL, s.TimeScale = "memory://", 1.0/50
-	sys := startWith(t, s, sandbox.Config{})
+	sys := startHere(t, sandbox.Config{}, nil)
 	file := filepath.Join(t.TempDir(), "ask.csv")
 	if err := os.WriteFile(file, []byte("phone,amount,currency\n+2348056234501,500,sender\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -82,12 +77,7 @@ func TestLoadAsks(t *testing.T) {
 
 // A job whose record cannot be read is named where a person looks, and hides no other.
 func TestDamagedRecordsAreShown(t *testing.T) {
-	s := Settings{}
-	if err := s.fromEnvironment(); err != nil {
-		t.Fatal(err)
-	}
-	s.RedisURL, s.TimeScale = "memory://", 1.0/50
-	sys := startWith(t, s, sandbox.Config{})
+	sys := startHere(t, sandbox.Config{}, nil)
 	file := filepath.Join(t.TempDir(), "damaged.csv")
 	if err := os.WriteFile(file, []byte("phone,amount,currency,external_id\n+2348057230047,500,sender,a\n+2348057240047,500,sender,b\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -152,12 +142,7 @@ func TestManyProblemsAreSummedUp(t *testing.T) {
 
 // Whoever stops a command is told what became of the campaign.
 func TestInterruptedLoadSaysWhatItLeaves(t *testing.T) {
-	s := Settings{}
-	if err := s.fromEnvironment(); err != nil {
-		t.Fatal(err)
-	}
-	s.RedisURL, s.TimeScale = "memory://", 1.0/50
-	sys := startWith(t, s, sandbox.Config{})
+	sys := startHere(t, sandbox.Config{}, nil)
 	file := filepath.Join(t.TempDir(), "stopped.csv")
 	if err := os.WriteFile(file, []byte("phone,amount,currency,operator_id\n+2348056234501,500,local,341\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -33,12 +33,7 @@ type payday struct {
 func newPayday(t *testing.T) *payday {
 	t.Helper()
 	server := startData(t)
-	s := Settings{}
-	if err := s.fromEnvironment(); err != nil {
-		t.Fatal(err)
-	}
-	s.RedisURL, s.TimeScale = "redis://"+server.addr+"/0", 1.0/50
-	sys := startWith(t, s, sandbox.Config{Balance: "100000000 NGN"})
+	sys := startHere(t, sandbox.Config{Balance: "100000000 NGN"}, func(s *Settings) { s.RedisURL = "redis://" + server.addr + "/0" })
 	return &payday{T: t, sys: sys, addr: server.addr, dir: t.TempDir(), want: map[string]int{}}
 }
 

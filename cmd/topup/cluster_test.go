@@ -312,12 +312,7 @@ func TestLiveChecksEveryMaster(t *testing.T) {
 // client watched.
 func startOn(t *testing.T, url string, scale float64) (*system, *slotWatch) {
 	t.Helper()
-	s := Settings{}
-	if err := s.fromEnvironment(); err != nil {
-		t.Fatal(err)
-	}
-	s.RedisURL, s.TimeScale, s.InFlight = url, scale, 20
-	sys := startWith(t, s, sandbox.Config{})
+	sys := startHere(t, sandbox.Config{}, func(s *Settings) { s.RedisURL, s.TimeScale, s.InFlight = url, scale, 20 })
 	watch := &slotWatch{}
 	sys.opened.rdb.AddHook(watch)
 	return sys, watch

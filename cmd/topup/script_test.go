@@ -20,12 +20,7 @@ func TestMain(m *testing.M) {
 // The scripts in testdata run the binary against a Redis, a simulator and a worker
 // in this process, in a fiftieth of the time.
 func TestScripts(t *testing.T) {
-	s := Settings{}
-	if err := s.fromEnvironment(); err != nil {
-		t.Fatal(err)
-	}
-	s.RedisURL, s.TimeScale = "memory://", 1.0/50
-	sys := startWith(t, s, sandbox.Config{})
+	sys := startHere(t, sandbox.Config{}, nil)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
@@ -33,10 +28,18 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// startWith starts Redis' client, the simulator and a worker in this process, until the
-// test is over.
-func startWith(t *testing.T, s Settings, sim sandbox.Config) *system {
+// startHere starts the simulator and a worker in this process, in a fiftieth of the time and
+// on memory:// unless change says something else, until the test is over.
+func startHere(t *testing.T, sim sandbox.Config, change func(*Settings)) *system {
 	t.Helper()
+	s := Settings{}
+	if err := s.fromEnvironment(); err != nil {
+		t.Fatal(err)
+	}
+	s.RedisURL, s.TimeScale = "memory://", 1.0/50
+	if change != nil {
+		change(&s)
+	}
 	// The parent's context: a script's own would end the worker before its last job.
 	sys, err := startSystem(context.WithoutCancel(t.Context()), s, "127.0.0.1:0", sim, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
