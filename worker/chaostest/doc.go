@@ -45,6 +45,7 @@
 //	books.go      the simulator's ledger and journal, read by code of our own
 //	oracle.go     the checks
 //	campaign.go   those of campaigns
+//	audit.go      the product's own comparison of the books, which must find nothing
 //	report.go     what is printed, and the story of each job that broke a check
 //	controls.go   runs with one guard taken out, which the oracle must catch
 //
