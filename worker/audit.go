@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"example.com/topup/enqueue"
+	"example.com/topup/enqueue/campaign"
 	"example.com/topup/reloadly"
 )
 
@@ -190,7 +191,7 @@ func (a *Auditor) executed(ctx context.Context, r *enqueue.Record, t *reloadly.T
 		return nil, nil
 	}
 	id := r.TopUp.ID
-	answer, err := a.jobs.Ledger().Settle(ctx, id, evidence(t), nil)
+	answer, err := a.book(ctx, id, evidence(t))
 	if err != nil {
 		return nil, err
 	}
@@ -206,11 +207,20 @@ func (a *Auditor) executed(ctx context.Context, r *enqueue.Record, t *reloadly.T
 	return &Finding{Verdict: Booked, Why: fmt.Sprintf("job %s was %s; it is %s now", id, r.State, answer.State)}, nil
 }
 
+// book writes what is found into the ledger, and into the counts of the job's campaign.
+func (a *Auditor) book(ctx context.Context, id string, o enqueue.Outcome) (answer enqueue.Answer, err error) {
+	err = campaign.NewStore(a.rdb).Decide(ctx, a.jobs, id, func(ctx context.Context) error {
+		answer, err = a.jobs.Ledger().Settle(ctx, id, o, nil)
+		return err
+	})
+	return answer, err
+}
+
 // reversed books that the money of a job that had succeeded came back.
 func (a *Auditor) reversed(ctx context.Context, r *enqueue.Record, t *reloadly.Transaction) (*Finding, error) {
 	id, o := r.TopUp.ID, evidence(t)
 	o.Kind = enqueue.KindRefunded // a success that reads FAILED was reversed too
-	answer, err := a.jobs.Ledger().Settle(ctx, id, o, nil)
+	answer, err := a.book(ctx, id, o)
 	if err != nil {
 		return nil, err
 	}

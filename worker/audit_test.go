@@ -137,6 +137,31 @@ func TestAuditFindsWhatTheLedgerDoesNotKnow(t *testing.T) {
 	})
 }
 
+// A campaign counts a reversed row, and its money, as the ledger does.
+func TestAuditCountsInTheCampaign(t *testing.T) {
+	bubble(t, sandbox.Config{}, func(w *world) {
+		rows := ordinary(4)
+		loadRows(t, w.store(), "may", 0, rows)
+		stop := w.run(w.worker("w1", slowly))
+		w.campaignEnded("may", time.Minute)
+		r := w.expect(rows[2].JobID("may"), enqueue.Succeeded, 1)
+		if err := w.sim.Reverse(r.Transaction.TransactionID); err != nil {
+			t.Fatal(err)
+		}
+		fresh, _ := w.differences(w.auditor(&bytes.Buffer{}))
+		w.wants("the reversed row", fresh, "reversed "+r.ID+" refunded")
+		for range 2 { // at once, and when a worker has counted it again
+			p := w.progress("may")
+			if p.States[enqueue.Succeeded] != 3 || p.States[enqueue.Refunded] != 1 {
+				t.Errorf("%v", p.States)
+			}
+			w.movedAsDebited(p)
+			time.Sleep(time.Minute)
+		}
+		stop()
+	})
+}
+
 // A job has two transactions: everything stops.
 func TestAuditFindsADouble(t *testing.T) {
 	bubble(t, sandbox.Config{}, func(w *world) {
