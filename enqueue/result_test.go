@@ -90,6 +90,9 @@ func TestExplanations(t *testing.T) {
 func TestTransactionIsPacked(t *testing.T) {
 	long := tx(1, strings.Repeat("PROCESSING", 50))
 	for i := range 20 {
+		if _, err := unpackTransaction("order", 1, map[string]string{"x0": "\xff\xff damaged"}); err == nil {
+			t.Fatal("damage goes unseen")
+		}
 		long.OperatorName = text(strings.Repeat(string(rune('a'+i)), i*37))
 		pieces, err := packTransaction("order", long)
 		if err != nil {
@@ -105,9 +108,6 @@ func TestTransactionIsPacked(t *testing.T) {
 		if got, err := unpackTransaction("order", 1, fields); err != nil || !reflect.DeepEqual(got, long) {
 			t.Fatal(got, err)
 		}
-	}
-	if _, err := unpackTransaction("order", 1, map[string]string{"x0": "\xff\xff damaged"}); err == nil {
-		t.Fatal("damage goes unseen")
 	}
 }
 

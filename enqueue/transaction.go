@@ -82,6 +82,10 @@ var deflaters = sync.Pool{New: func() any {
 	return w
 }}
 
+// inflaters keep the 40 KB that a reader needs, which each look at an ended job would
+// throw away.
+var inflaters = sync.Pool{New: func() any { return flate.NewReader(strings.NewReader("")) }}
+
 // maxPieces is what a script writes at once; an answer has three or four.
 const maxPieces = 200
 
@@ -174,7 +178,12 @@ func unpackTransaction(id string, txID int64, fields map[string]string) (*Transa
 		return nil, nil
 	}
 	packed.WriteString(trailer)
-	r := flate.NewReaderDict(strings.NewReader(packed.String()), []byte(transactionShape))
+	r := inflaters.Get().(io.Reader) //nolint:forcetypeassert // the pool holds nothing else
+	defer inflaters.Put(r)
+	err := r.(flate.Resetter).Reset(strings.NewReader(packed.String()), []byte(transactionShape)) //nolint:forcetypeassert // every reader of compress/flate is one
+	if err != nil {
+		return nil, fmt.Errorf("unpack the transaction: %w", err)
+	}
 	text, err := io.ReadAll(io.LimitReader(r, 1<<20))
 	if err != nil {
 		return nil, fmt.Errorf("unpack the transaction: %w", err)
