@@ -362,7 +362,9 @@ func TestResumeWakesWhatWaits(t *testing.T) {
 		if err := worker.ResumeCampaign(ctx, w.rdb, "may"); err != nil {
 			t.Fatal(err)
 		}
-		w.campaignEnded("may", 8*time.Second) // ten at a time, half a second each
+		// Ten at a time, 0.8 s each with the simulator's check for duplicates: 7.2 s. By themselves they
+		// would ask again spread over 30 s.
+		w.campaignEnded("may", 14*time.Second)
 		paidOnce(t, w.sim, "may", rows)
 	})
 }

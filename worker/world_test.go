@@ -39,8 +39,8 @@ func bubble(t *testing.T, cfg sandbox.Config, f func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cfg)
+		defer w.close() // also where f ends early: what stays open would hide why
 		f(w)
-		w.close()
 	})
 }
 
