@@ -54,7 +54,7 @@ func numbered(life string) func(int) (int, string) {
 // eventually waits for a condition that background work brings about.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for limit := time.Now().Add(30 * time.Second); !ok(); {
+	for limit := time.Now().Add(5 * time.Minute); !ok(); {
 		if time.Now().After(limit) {
 			t.Fatalf("never happened: %s", what)
 		}

@@ -2,8 +2,10 @@ package sandbox
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -144,23 +146,40 @@ func httpRequest(ctx context.Context, method, path, body string) *http.Request {
 
 // Until it is executed, a late top-up is in no report, and its balance is whole.
 func TestLateIsInvisibleBefore(t *testing.T) {
-	r := newRig(t, Config{Latency: 5 * time.Millisecond, LateExecution: 300 * time.Millisecond})
-	ctx, hangUp := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer hangUp()
-	r.sim.Script(func(Attempt) string { return "late" })
-	req := httpRequest(ctx, "POST", r.srv.URL+"/topups", topup("x", "0503971821"))
-	req.Header.Set("Authorization", "Bearer "+r.token)
-	if res, err := http.DefaultClient.Do(req); err == nil {
-		_ = res.Body.Close()
-		t.Fatal("an answer")
-	}
-	if _, body := r.call("GET", "/topups/reports/transactions?customIdentifier=x", ""); body["totalElements"] != 0.0 {
-		t.Errorf("found too early: %v", body)
-	}
-	for end := time.Now().Add(10 * time.Second); len(r.sim.Executions()) == 0 && time.Now().Before(end); {
-		time.Sleep(10 * time.Millisecond)
-	}
-	if _, body := r.call("GET", "/topups/reports/transactions?customIdentifier=x", ""); body["totalElements"] != 1.0 {
-		t.Errorf("not executed: %v", body)
-	}
+	synctest.Test(t, func(t *testing.T) { // a busy machine could need longer than it is invisible
+		sim, err := New(Config{Latency: 5 * time.Second, LateExecution: time.Minute, TokenLife: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sim.Script(func(Attempt) string { return "late" })
+		call := func(ctx context.Context, method, path, body, token string) map[string]any {
+			req := httpRequest(ctx, method, path, body)
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Authorization", "Bearer "+token)
+			got := httptest.NewRecorder()
+			defer func() { _ = recover() }() // a closed connection
+			sim.ServeHTTP(got, req)
+			out := map[string]any{}
+			_ = json.Unmarshal(got.Body.Bytes(), &out) // what is no JSON has no total
+			return out
+		}
+		token, _ := call(t.Context(), "POST", "/oauth/token", tokenBody("id", "secret", audienceSandbox), "")["access_token"].(string)
+		ctx, hangUp := context.WithTimeout(t.Context(), 10*time.Second)
+		defer hangUp()
+		go call(ctx, "POST", "/topups", topup("x", "0503971821"), token)
+		const report = "/topups/reports/transactions?customIdentifier=x"
+		for ctx.Err() == nil { // also before it hangs up
+			if body := call(t.Context(), "GET", report, "", token); body["totalElements"] != 0.0 {
+				t.Fatalf("found too early: %v", body)
+			}
+		}
+		time.Sleep(30 * time.Second)
+		if body := call(t.Context(), "GET", report, "", token); body["totalElements"] != 0.0 || len(sim.Executions()) != 0 {
+			t.Errorf("found too early: %v", body)
+		}
+		time.Sleep(time.Minute)
+		if body := call(t.Context(), "GET", report, "", token); body["totalElements"] != 1.0 {
+			t.Errorf("not executed: %v", body)
+		}
+	})
 }

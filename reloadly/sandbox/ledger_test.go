@@ -107,7 +107,10 @@ func TestLedgerSharesFsyncs(t *testing.T) {
 	r.sim.ledger.fsync = func() error {
 		fsyncs.Add(1)
 		lines := int64(len(r.sim.Executions())) // at least these are written
-		time.Sleep(20 * time.Millisecond)
+		// As slow a disk as it takes for all to come together, on a busy machine too.
+		for deadline := time.Now().Add(time.Minute); len(r.sim.Executions()) < calls && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
 		err := real()
 		safe.Store(lines)
 		return err
