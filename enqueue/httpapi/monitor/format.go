@@ -12,7 +12,7 @@ import (
 	"example.com/topup/enqueue"
 )
 
-const (
+var (
 	// lookupTime is how long the ledger may take for one job.
 	lookupTime = 300 * time.Millisecond
 	// lookupShare is how much of each second goes into looking jobs up, so that a page

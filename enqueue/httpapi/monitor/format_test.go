@@ -127,6 +127,8 @@ func TestDescribe(t *testing.T) {
 
 // A ledger that does not answer, or slowly, holds a page for half a second of each.
 func TestLookUpsAreBounded(t *testing.T) {
+	defer func(each, share time.Duration) { lookupTime, lookupShare = each, share }(lookupTime, lookupShare)
+	lookupTime, lookupShare = shippedTime, shippedShare
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
 		payload := enqueue.EncodeTask("x", 1)

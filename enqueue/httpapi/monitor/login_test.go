@@ -148,14 +148,20 @@ func TestRevokedKeyEndsItsSessions(t *testing.T) {
 	w := newWorld(t, rdb, nil)
 	session := w.login(read)
 	w.want(200, "queues", "GET", "/monitor/api/queues", session...)
-	began := time.Now()
 	if err := keys.Revoke(t.Context(), "reports"); err != nil {
 		t.Fatal(err)
 	}
-	w.eventually("the session goes on", func() bool { return w.ask("GET", "/monitor/api/queues", "", session...).status == 401 })
-	if took := time.Since(began); took > httpapi.KeyCacheTime+2*time.Second {
-		t.Errorf("it held for %v", took)
-	}
+	revoked := time.Now()
+	w.eventually("the session goes on", func() bool {
+		asked := time.Since(revoked) // an answer may take long on a busy machine
+		if w.ask("GET", "/monitor/api/queues", "", session...).status == 401 {
+			return true
+		}
+		if asked > httpapi.KeyCacheTime {
+			t.Fatalf("it holds %v later", asked)
+		}
+		return false
+	})
 	w.want(303, "/monitor/login", "GET", "/monitor/", session...)
 	makeKey(t, rdb, httpapi.Key{Name: "reports", Scopes: httpapi.Scopes()}) // another one of the same name
 	w.want(401, "", "GET", "/monitor/api/queues", session...)

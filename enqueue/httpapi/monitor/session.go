@@ -16,7 +16,7 @@ import (
 )
 
 // redisTime is how long Redis may take to say who asks.
-const redisTime = 5 * time.Second
+var redisTime = 5 * time.Second
 
 // sessions are the logins. Redis has the SHA-256 of each cookie with the hash of its key.
 type sessions struct {
