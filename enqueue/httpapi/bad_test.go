@@ -3,10 +3,12 @@ package httpapi
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -179,7 +181,7 @@ func TestBadRequests(t *testing.T) {
 
 // What breaks HTTP itself, or takes its time, ends the connection or gets a 4xx.
 func TestBrokenAndSlowClients(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.ReadTimeout = 600 * time.Millisecond })
+	w := newWorld(t, func(c *Config) { c.ReadTimeout = 6 * time.Second }) // also on a busy machine enough for what comes
 	addr := strings.TrimPrefix(w.url, "http://")
 	head := "POST /v1/topups HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 	for name, test := range map[string]struct {
@@ -208,7 +210,7 @@ func TestBrokenAndSlowClients(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = conn.Close() }()
-			_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+			_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
 			go func() { // the server may stop reading
 				_, _ = io.WriteString(conn, test.send)
 				if test.endNow {
@@ -217,7 +219,7 @@ func TestBrokenAndSlowClients(t *testing.T) {
 			}()
 			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {
-				if test.want != "" && !strings.Contains(err.Error(), "reset") {
+				if errors.Is(err, os.ErrDeadlineExceeded) || test.want != "" && !strings.Contains(err.Error(), "reset") {
 					t.Fatalf("%v, want %s", err, test.want)
 				}
 				return

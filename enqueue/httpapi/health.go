@@ -22,12 +22,15 @@ func healthy() *health {
 // bring Redis back.
 func (s *Server) live(context.Context, *struct{}) (*health, error) { return healthy(), nil }
 
+// readyTime is how long Redis may take to show that it is there.
+var readyTime = time.Second
+
 // ready is GET /readyz: whether requests can be served.
 func (s *Server) ready(ctx context.Context, _ *struct{}) (*health, error) {
 	if s.life.Err() != nil {
 		return nil, problem(http.StatusServiceUnavailable, CodeUnavailable, "the server is stopping").retryAfter(time.Second)
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, readyTime)
 	defer cancel()
 	answer := make(chan error, 1)
 	go func() { answer <- s.cfg.Redis.Ping(ctx).Err() }() // go-redis waits longer for a server that hangs

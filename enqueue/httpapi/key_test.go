@@ -65,14 +65,20 @@ func TestKeysOpenDoors(t *testing.T) {
 	}
 	w.server.keys.mu.Unlock()
 	w.problem(w.ask("GET", "/v1/topups/airtime-top-up", "", "Authorization", old), 401, CodeUnauthorized)
-	began := time.Now()
 	if err := w.server.keys.Revoke(context.Background(), "shop"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it still holds", func() bool { return w.ask("POST", "/v1/topups", quickStart, "Authorization", submit).status == 401 })
-	if took := time.Since(began); took > KeyCacheTime+2*time.Second {
-		t.Errorf("it held for %v", took)
-	}
+	revoked := time.Now()
+	eventually(t, "it still holds", func() bool {
+		asked := time.Since(revoked) // an answer may take long on a busy machine
+		if w.ask("POST", "/v1/topups", quickStart, "Authorization", submit).status == 401 {
+			return true
+		}
+		if asked > KeyCacheTime {
+			t.Fatalf("it holds %v later", asked)
+		}
+		return false
+	})
 	// With the last one gone the door does not open.
 	for _, name := range []string{"reports", "old"} {
 		if err := w.server.keys.Revoke(context.Background(), name); err != nil {

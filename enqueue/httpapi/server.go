@@ -52,7 +52,7 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 // redisTime is how long Redis may take for one request.
-const redisTime = 5 * time.Second
+var redisTime = 5 * time.Second
 
 // Server answers requests. It is an [http.Handler] too, for a server of one's own:
 // then a key is always needed.
