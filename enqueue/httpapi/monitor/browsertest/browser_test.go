@@ -44,7 +44,7 @@ func chromium(t *testing.T) string {
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	home := t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx,
 		chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(home), chromedp.Env("HOME="+home), chromedp.WindowSize(1600, 800),
@@ -99,7 +99,7 @@ func (b *browser) heard() (requests, trouble []string) {
 func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 	b.Helper()
 	for i, action := range actions {
-		ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+		ctx, cancel := context.WithTimeout(b.ctx, 2*time.Minute)
 		err := chromedp.Do(ctx, action)
 		cancel()
 		if err != nil {
