@@ -134,6 +134,7 @@ func TestRealRedisRestarts(t *testing.T) {
 	c = NewClient(s.rdb, cfg)
 	defer func() { _ = c.Close() }()
 	l := c.Ledger()
+	began := time.Now() // the settle time counts from here on, however long the looks in between take
 	a, err := l.Begin(ctx, "waits", NewClaim())
 	if err != nil || a.Word != AnswerLook || a.State != Unknown {
 		t.Fatal(a, err)
@@ -144,7 +145,6 @@ func TestRealRedisRestarts(t *testing.T) {
 	if survey, err := l.Survey(ctx, 10); err != nil || survey.Restarted.IsZero() {
 		t.Fatalf("the restart does not show: %+v, %v", survey, err)
 	}
-	began := time.Now()
 	for a.Word != "resend" {
 		r, err := l.Load(ctx, "waits")
 		if err != nil {
@@ -153,7 +153,7 @@ func TestRealRedisRestarts(t *testing.T) {
 		if a, err = l.Absent(ctx, r, time.Time{}, 50*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
-		if time.Since(began) > 10*time.Second {
+		if time.Since(began) > 2*time.Minute {
 			t.Fatal("it is never sent again")
 		}
 		wait, cancel := context.WithDeadline(ctx, a.NextAt)
