@@ -91,6 +91,27 @@ func (p *prometheus) get(path string, query url.Values, data any) error {
 	return nil
 }
 
+// eventually waits until an expression names nothing that nobody exposes, and has as many series
+// as it should: on a busy machine a scrape fails now and then, and its series are gone until the next one.
+func (p *prometheus) eventually(what, expr string, ok func(series int) bool) {
+	p.t.Helper()
+	var unknown []string
+	var n int
+	defer func() {
+		if p.t.Failed() {
+			p.t.Logf("%s: %d series, nobody exposes %v", expr, n, unknown)
+		}
+	}()
+	eventually(p.t, what, func() bool {
+		var err error
+		if n, err = p.series(expr); err != nil {
+			p.t.Fatalf("%s: %v", what, err)
+		}
+		unknown = unknownIn(expr, p.labels())
+		return len(unknown) == 0 && ok(n)
+	})
+}
+
 // series is how many series an expression has now.
 func (p *prometheus) series(expr string) (int, error) {
 	var data struct{ Result []json.RawMessage }
@@ -224,41 +245,34 @@ func TestQueriesAgainstARun(t *testing.T) {
 	for title, exprs := range dashboard(t) {
 		for _, expr := range exprs {
 			checked++
-			if unknown := unknownIn(expr, p.labels()); len(unknown) > 0 {
-				t.Errorf("panel %q: nobody exposes %v", title, unknown)
-			}
 			empty := title == "Redis was replaced" // it was not
-			eventually(t, fmt.Sprintf("panel %q shows something: %s", title, expr), func() bool {
-				n, err := p.series(expr)
-				if err != nil {
-					t.Fatalf("panel %q: %v", title, err)
-				}
-				return n > 0 || empty
-			})
+			p.eventually(fmt.Sprintf("panel %q shows something: %s", title, expr), expr, func(n int) bool { return n > 0 || empty })
 		}
 	}
 	if checked < 40 {
 		t.Errorf("only %d queries of the dashboard were checked", checked)
 	}
 	for _, expr := range asynqmonQueries {
-		if n, err := p.series(expr); err != nil || n != 1 {
-			t.Errorf("asynqmon: %s: %d series, %v", expr, n, err)
-		}
+		p.eventually("asynqmon has one series: "+expr, expr, func(n int) bool { return n == 1 })
 	}
 
+	// All at one moment: on a busy machine a scrape fails now and then, and TopupScrapeAbsent is
+	// pending until the next one.
+	quiet := []string{"TopupRedisDown", "TopupWorkerAbsent", "TopupScrapeAbsent", "TopupIncarnationChanged", "TopupRedisMemoryHigh", "TopupUnknownForAnHour", "TopupArchivedTask"}
 	states := map[string]string{}
-	eventually(t, "the alerts see the review, the code and the campaigns' holds", func() bool {
+	defer func() {
+		if t.Failed() {
+			t.Log(states)
+		}
+	}()
+	eventually(t, "the alerts see the review, the code and the campaigns' holds, and nothing else", func() bool {
 		states = map[string]string{}
 		for _, rule := range p.rules() {
 			states[rule.Name] = max(states[rule.Name], rule.State) // firing < inactive < pending
 		}
-		return states["TopupReviewOpen"] == "pending" && states["TopupUnrecognisedCode"] == "firing" && states["TopupHoldOn"] == "pending"
+		return states["TopupReviewOpen"] == "pending" && states["TopupUnrecognisedCode"] == "firing" && states["TopupHoldOn"] == "pending" &&
+			!slices.ContainsFunc(quiet, func(name string) bool { return states[name] != "inactive" })
 	})
-	for _, quiet := range []string{"TopupRedisDown", "TopupWorkerAbsent", "TopupScrapeAbsent", "TopupIncarnationChanged", "TopupRedisMemoryHigh", "TopupUnknownForAnHour", "TopupArchivedTask"} {
-		if states[quiet] != "inactive" {
-			t.Errorf("%s is %q", quiet, states[quiet])
-		}
-	}
 	for _, rule := range p.rules() {
 		if unknown := unknownIn(rule.Query, p.labels()); len(unknown) > 0 || rule.Health != "ok" {
 			t.Errorf("%s: health %q %s, nobody exposes %v", rule.Name, rule.Health, rule.LastError, unknown)
