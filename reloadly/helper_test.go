@@ -15,7 +15,17 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(unhurried{m}) }
+
+// unhurried lets what ends by itself do so: goleak looks for half a second alone, and a busy machine takes longer.
+type unhurried struct{ *testing.M }
+
+func (u unhurried) Run() int {
+	code := u.M.Run()
+	for deadline := time.Now().Add(time.Minute); code == 0 && goleak.Find() != nil && time.Now().Before(deadline); {
+	}
+	return code
+}
 
 const (
 	testSecret = "canary-secret-Zz9"
