@@ -231,7 +231,8 @@ func (sys *system) reviewOnCluster(t *testing.T) {
 func TestClusterMasterRestarts(t *testing.T) {
 	t.Parallel() // it mostly waits
 	// With everysec and a slow disk a killed master loses what it has acknowledged.
-	nodes, url := startCluster(t, "--appendfsync", "always")
+	// And it has to be noticed soon that it is gone.
+	nodes, url := startCluster(t, "--appendfsync", "always", "--cluster-node-timeout", "2000")
 	sys, _ := startOn(t, url, 1.0/200)
 	ctx := t.Context()
 	var ids []string
@@ -320,7 +321,7 @@ func startOn(t *testing.T, url string, scale float64) (*system, *slotWatch) {
 
 func (sys *system) settled(t *testing.T, id string) enqueue.Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), busy*2*time.Minute)
 	defer cancel()
 	r, err := sys.client.Wait(ctx, id)
 	if err != nil {

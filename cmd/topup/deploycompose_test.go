@@ -323,7 +323,7 @@ func (s *standIn) healthy(t *testing.T) bool {
 	default:
 		t.Fatalf("%s: health check %q", s.name, check)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), busy*30*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, s.environment()...)
@@ -429,7 +429,7 @@ func (s *standIn) run(t *testing.T, args ...string) string {
 // read is run with this on its stdin.
 func (s *standIn) read(t *testing.T, in string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), busy*2*time.Minute)
 	defer cancel()
 	all := s.command(args)
 	cmd := exec.CommandContext(ctx, all[0], all[1:]...)
@@ -459,7 +459,7 @@ func postTopUp(t *testing.T, url, key string) topUpAnswer {
 		if key != "" {
 			req.Header.Set("Authorization", "Bearer "+key)
 		}
-		res, err := (&http.Client{Timeout: 90 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		res, err := (&http.Client{Timeout: busy * 90 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -73,7 +73,7 @@ func (r *roles) settings(user, simulator string) []string {
 // topup runs one command of the role and wants its exit code; it returns what was printed.
 func (r *roles) topup(t *testing.T, user, simulator string, want int, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), busy*2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "topup", args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, r.settings(user, simulator)...)

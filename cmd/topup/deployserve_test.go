@@ -46,7 +46,7 @@ func (s *serving) answer(t *testing.T, method, path, body string, headers ...str
 		req.Header.Set(headers[i], headers[i+1])
 	}
 	client := &http.Client{
-		Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true},
+		Timeout: busy * time.Minute, Transport: &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	res, err := client.Do(req)

@@ -125,7 +125,7 @@ func (a *account) last() string {
 
 // scrape is a process's exposition, empty where it does not answer.
 func scrape(address string) string {
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: busy * 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Get("http://" + address + "/metrics")
 	if err != nil {
 		return ""

@@ -90,7 +90,7 @@ func startCluster(t *testing.T, args ...string) ([]*redisProcess, string) {
 	var addrs, buses []string
 	for range 3 {
 		bus := freePort(t)
-		n := startData(t, append([]string{"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000"}, args...)...)
+		n := startData(t, append([]string{"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "15000"}, args...)...)
 		nodes, addrs, buses = append(nodes, n), append(addrs, n.addr), append(buses, bus)
 	}
 	ctx := t.Context()
@@ -143,7 +143,7 @@ func startSentinels(t *testing.T, password string, args ...string) *watched {
 		own := freePort(t)
 		file := filepath.Join(t.TempDir(), "sentinel.conf")
 		text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor m 127.0.0.1 %s 2\n"+
-			"sentinel down-after-milliseconds m 500\nsentinel failover-timeout m 3000\nsentinel parallel-syncs m 1\n", own, strconv.Quote(filepath.Dir(file)), port)
+			"sentinel down-after-milliseconds m 2000\nsentinel failover-timeout m 3000\nsentinel parallel-syncs m 1\n", own, strconv.Quote(filepath.Dir(file)), port)
 		if password != "" {
 			text += "requirepass " + password + "\n"
 		}

@@ -46,7 +46,7 @@ func TestServe(t *testing.T) {
 	go func() {
 		done <- execute(ctx, []string{"serve", "--listen", addr}, strings.NewReader(""), &out, &errs)
 	}()
-	client := &http.Client{Timeout: 20 * time.Second}
+	client := &http.Client{Timeout: busy * 20 * time.Second}
 	defer client.CloseIdleConnections()
 	ask := func(method, path, body string) (int, string) {
 		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr+path, strings.NewReader(body))
