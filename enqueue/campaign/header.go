@@ -107,6 +107,9 @@ func newHeader(cells []string, line int, delimiter rune) (Header, []Problem) {
 
 // missing are the columns that are always needed and that nothing stands in for.
 func (h *Header) missing(o *ReadOptions) []Problem {
+	if len(h.Names) == 1 && strings.ContainsAny(h.Names[0], delimiters) {
+		return []Problem{{Line: h.Line, Code: "header_one_cell", Message: fmt.Sprintf("the header is one cell, %s (split the column into several in the spreadsheet, and export again)", quoted(h.Names[0]))}}
+	}
 	var problems []Problem
 	need := func(column, flag, message string) {
 		if _, has := h.Columns[column]; !has && flag == "" {
@@ -118,7 +121,7 @@ func (h *Header) missing(o *ReadOptions) []Problem {
 		}
 	}
 	need(ColumnPhone, "", "no column is the phone (the first line has to name the columns, such as phone,amount,currency)")
-	need(ColumnAmount, o.Amount, "no column is the amount (add one, or give --amount for all rows)")
+	need(ColumnAmount, o.Amount, "no column is the amount (name one amount, or give --amount for all rows)")
 	need(ColumnCurrency, o.Unit, "no column says in which currency the amounts are (add a currency column with local, sender or an ISO 4217 code, or give --currency for all rows)")
 	return problems
 }

@@ -19,8 +19,7 @@ type phone struct {
 // key is the number as an integer: E.164 has at most 15 digits and begins with none of
 // the zeros that an integer would lose.
 func (p phone) key() uint64 {
-	key, _ := strconv.ParseUint(p.e164[1:], 10, 64) // digits alone, 15 at most
-	return key
+	return phoneDigitsOf(p.e164)
 }
 
 // regions are the countries that have phone numbers.
@@ -108,6 +107,8 @@ func phoneFault(cell string, r rune) *fault {
 		return &fault{"phone_decimal", "the number has a decimal point (format the column as text, and use blanks or - between digits)"}
 	case r == '/' || r == ';' || r == ',' || r == '\n':
 		return &fault{"phone_several", "the number looks like several numbers in one cell (give each a row of its own)"}
+	case r == '\'' && strings.IndexByte(cell, '\'') == 0:
+		return &fault{"phone_characters", "the number has an apostrophe in front, by which a spreadsheet keeps it as text (take it off)"}
 	case r == '+' || r == '-':
 		return &fault{"phone_sign", fmt.Sprintf("the number has a %c in a wrong place (write + once, in front of the country code)", r)}
 	case unicode.IsLetter(r) && !strings.ContainsFunc(cell, unicode.IsDigit):
