@@ -120,6 +120,7 @@ func amount(text string) reloadly.Amount { return reloadly.NewAmount(decimal.Mus
 func TestLoadAgain(t *testing.T) {
 	l := newLoading(t)
 	first := l.loads("May", people(0, 1200, "500"), LoadOptions{}, 1200)
+	l.loads("june", people(2000, 2001, "500"), LoadOptions{}, 1)
 	if first.Campaign.Rows != 1200 || first.Campaign.Loads[0].File != "file.csv" || first.Campaign.Loads[0].Totals["NGN"] == "" {
 		t.Errorf("%+v", first.Campaign)
 	}
@@ -137,8 +138,12 @@ func TestLoadAgain(t *testing.T) {
 	if grown.Known != 1200 || grown.Campaign.Rows != 1210 || len(grown.Campaign.Loads) != 2 {
 		t.Errorf("%+v", grown)
 	}
+	list, err := l.Store.List(t.Context())
+	if err != nil || len(list) != 2 || list[0].Name != "May" || list[1].Name != "june" { // which was loaded last comes first
+		t.Error(list, err)
+	}
 	seen := map[string]bool{}
-	err := l.Store.Each(t.Context(), grown.Campaign, 0, func(_ int, r *Row) error {
+	err = l.Store.Each(t.Context(), grown.Campaign, 0, func(_ int, r *Row) error {
 		if id := r.JobID("may"); seen[id] {
 			t.Errorf("%s twice", id)
 		} else {
@@ -176,6 +181,7 @@ func TestLoadConflict(t *testing.T) {
 	l.loads("may", people(0, 100, "500"), LoadOptions{}, 100)
 	text := strings.Replace(people(0, 110, "500"), "+2348031000041,500,sender", "+2348031000041,600,sender", 1)
 	text = strings.Replace(text, "+2348031000042,500,sender", "+2348031999942,500,sender", 1)
+	text = strings.Replace(text, "+2348031000043,500,sender", "+2348031000043,500,local", 1)
 	_, err := l.Load(t.Context(), l.check(text, false), "may", LoadOptions{})
 	conflicts, ok := errors.AsType[*ConflictsError](err)
 	if !ok || !errors.Is(err, enqueue.ErrConflict) || l.rows("may") != 100 {
@@ -184,12 +190,22 @@ func TestLoadConflict(t *testing.T) {
 	want := []Conflict{
 		{JobID: "may.p41", Line: 43, OtherFile: "file.csv", OtherLine: 43, Differences: []Difference{{"amount", "600", "500"}}},
 		{JobID: "may.p42", Line: 44, OtherFile: "file.csv", OtherLine: 44, Differences: []Difference{{"phone", "+2348031999942", "+2348031000042"}}},
+		{JobID: "may.p43", Line: 45, OtherFile: "file.csv", OtherLine: 45, Differences: []Difference{{"currency", "local", "sender"}}},
 	}
-	if diff := cmp.Diff(want, conflicts.Conflicts); diff != "" || conflicts.Count != 2 {
+	if diff := cmp.Diff(want, conflicts.Conflicts); diff != "" || conflicts.Count != 3 {
 		t.Error(diff)
 	}
 	if text := conflicts.Conflicts[0].Text("new.csv"); text != "new.csv:43:: conflict: the row has the id of file.csv:43, which is loaded: amount is 600 here and 500 there" {
 		t.Error(text)
+	}
+	f := l.check(strings.ReplaceAll(strings.ReplaceAll(people(7, 8, "500"), ",sender", ",sender,341"), "currency,", "currency,operator,"), false)
+	_, err = l.Load(t.Context(), f, "may", LoadOptions{})
+	conflicts, _ = errors.AsType[*ConflictsError](err)
+	if conflicts == nil || conflicts.Count != 1 {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]Difference{{"operator_id", "341", ""}}, conflicts.Conflicts[0].Differences); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -230,7 +246,8 @@ func TestLoadMeetsJobs(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	jobs[1].Amount = decimal.MustParse("700")
+	jobs[1].Amount, jobs[1].OperatorID, jobs[1].UseLocalAmount = decimal.MustParse("700"), 341, true
+	jobs[1].RecipientPhone.Number = "8031999999"
 	for _, job := range jobs {
 		if _, err := l.Client.TopUp(t.Context(), job); err != nil {
 			t.Fatal(err)
@@ -241,7 +258,10 @@ func TestLoadMeetsJobs(t *testing.T) {
 	if conflicts == nil || conflicts.Count != 1 || l.rows("may") != 0 {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]Conflict{{JobID: "may.p1", Line: 3, Differences: []Difference{{"amount", "500", "700"}}}}, conflicts.Conflicts); diff != "" {
+	want := []Conflict{{JobID: "may.p1", Line: 3, Differences: []Difference{
+		{"amount", "500", "700"}, {"operator_id", "", "341"}, {"phone", "NG 8031000001", "NG 8031999999"}, {"currency", "sender", "local"},
+	}}}
+	if diff := cmp.Diff(want, conflicts.Conflicts); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -393,6 +413,32 @@ func TestLoadNumberLimit(t *testing.T) {
 		if ttl := l.rdb.TTL(t.Context(), key).Val(); ttl <= 0 || strings.Contains(key, "8031") {
 			t.Fatalf("%s has a TTL of %v", key, ttl)
 		}
+	}
+}
+
+// A number's share of a day holds for campaigns that are loaded at the same moment, and
+// each of them goes in as a whole or not at all.
+func TestLoadNumberLimitTogether(t *testing.T) {
+	l := newLoading(t)
+	l.Limit.PerDay = 2
+	var group sync.WaitGroup
+	errs := make([]error, 6)
+	for k := range errs {
+		f := l.check(people(0, 100, fmt.Sprint(500+k)), false)
+		group.Go(func() { _, errs[k] = l.Load(context.WithoutCancel(t.Context()), f, fmt.Sprint("c", k), LoadOptions{}) })
+	}
+	group.Wait()
+	in := 0
+	for k, err := range errs {
+		switch rows := l.rows(fmt.Sprint("c", k)); {
+		case err == nil && rows == 100:
+			in++
+		case rows != 0 || !errors.Is(err, ErrGuard):
+			t.Errorf("loader %d: %d rows, %v", k, rows, err)
+		}
+	}
+	if in > 2 {
+		t.Errorf("%d campaigns would each pay every number, and 2 may", in)
 	}
 }
 

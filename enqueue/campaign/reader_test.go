@@ -171,6 +171,31 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// The names by which a column may go are a promise to those who have such files.
+func TestColumnNames(t *testing.T) {
+	promised := 0
+	for field, names := range map[string]string{
+		ColumnPhone:      "phone phonenumber mobilenumber mobile msisdn number recipientphone recipient tel telephone",
+		ColumnAmount:     "amount value productvalue topupamount",
+		ColumnCurrency:   "currency islocal uselocalamount currencycode",
+		ColumnCountry:    "country countrycode iso isoname",
+		ColumnOperatorID: "operatorid operator productcode",
+		ColumnExternalID: "externalid id reference referenceid partnerreferenceid customidentifier uid",
+		ColumnNotBefore:  "notbefore scheduledat scheduleddatetime",
+		ColumnNote:       "note description name organisation",
+	} {
+		for _, name := range strings.Fields(names) {
+			promised++
+			if aliases[name] != field {
+				t.Errorf("%s is %q, want %q", name, aliases[name], field)
+			}
+		}
+	}
+	if len(aliases) != promised {
+		t.Errorf("%d names are known and %d are promised", len(aliases), promised)
+	}
+}
+
 func TestHeaders(t *testing.T) {
 	for alias, field := range aliases {
 		header := map[string]string{"phone": "phone", "amount": "amount", "currency": "currency"}
