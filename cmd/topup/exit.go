@@ -97,7 +97,11 @@ func exitCode(err error) int {
 	if errors.Is(err, context.DeadlineExceeded) { // itself a net.Error, so it comes first
 		return exitTimeout
 	}
-	if _, ok := errors.AsType[net.Error](err); ok || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrClosed) || redisAway(err) {
+	_, away := errors.AsType[net.Error](err)
+	if _, file := errors.AsType[*os.PathError](err); file { // what a full disk says looks like a net.Error too
+		away = false
+	}
+	if away || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrClosed) || redisAway(err) {
 		return exitUnreachable
 	}
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {

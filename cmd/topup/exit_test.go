@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"syscall"
 	"testing"
 
 	"example.com/topup/enqueue"
@@ -22,6 +24,9 @@ func TestExitCode(t *testing.T) {
 		{errors.New("odd"), 1},
 		{usage(errors.New("flag")), 2},
 		{os.ErrNotExist, 3},
+		{&os.PathError{Err: syscall.ENOENT}, 3},
+		{&os.PathError{Err: syscall.ENOSPC}, 1},
+		{&net.OpError{Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, 8},
 		{campaign.ErrUnreadable, 3},
 		{&enqueue.FieldError{Field: "amount"}, 4},
 		{errors.Join(&enqueue.FieldError{Field: "amount"}, &enqueue.FieldError{Field: "id"}), 4},

@@ -47,7 +47,8 @@ type app struct {
 }
 
 func execute(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
-	a := &app{in: in, out: out, err: errs}
+	result := &output{w: out}
+	a := &app{in: in, out: result, err: errs}
 	if err := a.settings.fromEnvironment(); err != nil {
 		fmt.Fprintln(errs, "topup:", err)
 		return exitUsage
@@ -56,13 +57,31 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errs io.Writ
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(in)
-	root.SetOut(out)
+	root.SetOut(result)
 	root.SetErr(errs)
 	err := root.ExecuteContext(ctx)
+	if err == nil && result.err != nil {
+		err = fmt.Errorf("write the result: %w", result.err)
+	}
 	if err != nil {
 		fmt.Fprintln(errs, "topup:", strings.ReplaceAll(err.Error(), "\n", "\ntopup: "))
 	}
 	return exitCode(err)
+}
+
+// output is stdout. It keeps its first error: who does not get the result must not be told
+// that all is well.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
 }
 
 func (a *app) rootCommand() *cobra.Command {
