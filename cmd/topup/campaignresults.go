@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +22,12 @@ func (a *app) campaignResultsCommand() *cobra.Command {
 	c.Long = "Write every row of a campaign on stdout, as CSV: the file's own columns in its order, then what became of it in\n" +
 		"columns that begin with _. The file can be loaded again, and cells that a spreadsheet would execute are guarded by an apostrophe."
 	c.Example = "  topup campaign results may >may-results.csv\n  topup campaign results may --excel >may-results.csv"
+	c.PreRunE = func(*cobra.Command, []string) error {
+		if a.json {
+			return usage(errors.New("--json: results are CSV (topup get ID --json has one row's, topup campaign status NAME --json the counts)"))
+		}
+		return nil
+	}
 	c.Flags().BoolVar(&o.Excel, "excel", false, "as Excel reads it best: a byte order mark, and lines that end in CRLF")
 	return c
 }
