@@ -92,6 +92,9 @@ func (on *campaigns) status(ctx context.Context, name string) (*campaignStatus, 
 	for _, hold := range holds {
 		if !strings.HasPrefix(hold.Scope, "campaign:") || hold.Scope == worker.ScopeCampaign(enqueue.CanonicalID(name)) {
 			s.Holds = append(s.Holds, holdJSON{hold.Scope, hold.Reason, hold.By, hold.Since})
+			if !strings.HasPrefix(hold.Scope, "operator:") { // nothing at all is sent, for who knows how long
+				s.Left = 0
+			}
 		}
 	}
 	return s, nil
