@@ -160,6 +160,22 @@ func TestInterruptedLoadSaysWhatItLeaves(t *testing.T) {
 		f.name, f.yes, f.offline, f.timeout = "stopped", true, true, time.Minute
 		return a.campaignLoad(ctx, file, f)
 	}
+	bad := filepath.Join(t.TempDir(), "bad.csv")
+	if err := os.WriteFile(bad, []byte("phone,amount,currency\nnobody,500,local\n+2348056234501,500,local\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	a.err = stopper{"phone_letters", stop}
+	if err := a.campaignLoad(ctx, bad, loadFlags{fileFlags: fileFlags{skip: true}, name: "stopped", yes: true}); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "stopped before its end, and nothing was loaded") {
+		t.Error(err)
+	}
+	ctx, stop = context.WithCancel(t.Context())
+	never, _ := io.Pipe() // a person who does not answer
+	terminal := true
+	asked := &app{settings: a.settings, in: never, out: io.Discard, err: stopper{"Load it?", stop}, asking: &terminal}
+	if err := asked.campaignLoad(ctx, file, loadFlags{fileFlags: fileFlags{offline: true}, name: "stopped"}); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "stopped, and nothing was loaded") {
+		t.Error(err)
+	}
 	if err := load(loadFlags{}, "1 rows are good"); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "load it again") {
 		t.Error(err)
 	}

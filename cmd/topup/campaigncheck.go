@@ -34,18 +34,25 @@ func (f *fileFlags) add(flags *pflag.FlagSet) {
 	flags.Int64Var(&f.read.OperatorID, "operator", 0, "Reloadly's operator id for every row, where the file has no such column")
 	flags.BoolVar(&f.read.StrictPhones, "strict-phones", false, "refuse numbers that are possible and not valid")
 	flags.BoolVar(&f.read.AllowRepeatPhone, "allow-repeat-phone", false, "take a number twice, where both rows have external ids")
-	flags.IntVar(&f.read.MaxRows, "max-rows", campaign.DefaultMaxRows, "how many rows the file may have")
+	f.read.MaxRows = campaign.DefaultMaxRows
+	flags.Var(countFlag{&f.read.MaxRows}, "max-rows", "how many rows the file may have")
 	flags.BoolVar(&f.offline, "offline", false, "do not ask Reloadly: no operators, no prices, no balance")
 	flags.BoolVar(&f.skip, "skip-invalid", false, "go on without the bad rows, which are written to a file")
 	flags.StringVar(&f.rejected, "rejected", "", "that file; FILE.rejected.csv unless told")
 }
 
-// errInvalidRows ends a command whose problems were told.
-func errInvalidRows(f *campaign.File, loaded string) error {
-	if f.Broken {
+// judge refuses a file of which nothing can be loaded; its problems were told.
+func (f *fileFlags) judge(file *campaign.File, loaded string) error {
+	switch {
+	case file.Broken:
 		return &exitError{exitInvalid, fmt.Errorf("the file as a whole is invalid%s: correct it", loaded)}
+	case file.Errors > 0 && !f.skip, file.Rows == 0 && file.Bad > 0:
+		return &exitError{exitInvalid, fmt.Errorf("%d rows are invalid%s: correct them, or leave them out with --skip-invalid", file.Bad, loaded)}
+	case file.Rows == 0:
+		return &exitError{exitInvalid, fmt.Errorf("%s: has no rows%s", file.Name, loaded)}
+	default:
+		return nil
 	}
-	return &exitError{exitInvalid, fmt.Errorf("%d rows are invalid%s: correct them, or leave them out with --skip-invalid", f.Bad, loaded)}
 }
 
 func (a *app) campaignCheckCommand() *cobra.Command {
@@ -65,10 +72,7 @@ func (a *app) campaignCheckCommand() *cobra.Command {
 			if err := a.printCheck(problems, file); err != nil {
 				return err
 			}
-			if file.Broken || file.Rows == 0 && file.Bad > 0 || file.Errors > 0 && !f.skip {
-				return errInvalidRows(file, "")
-			}
-			return nil
+			return f.judge(file, "")
 		},
 	}
 	f.add(c.Flags())
@@ -77,6 +81,9 @@ func (a *app) campaignCheckCommand() *cobra.Command {
 
 // checkFile reads, checks and quotes a file. on is nil where it is not to be loaded.
 func (a *app) checkFile(ctx context.Context, on *campaigns, name string, f fileFlags, problem func(campaign.Problem), key []byte) (*campaign.File, error) {
+	if f.rejected != "" && !f.skip {
+		return nil, usage(errors.New("--rejected: is for the rows that --skip-invalid leaves out (give both)"))
+	}
 	in, err := a.openFile(name)
 	if err != nil {
 		return nil, err
@@ -105,6 +112,9 @@ func (a *app) checkFile(ctx context.Context, on *campaigns, name string, f fileF
 		o.Rejected = rejects.add
 	}
 	file, err := campaign.Check(ctx, name, in, o)
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("%s: stopped before its end, and nothing was loaded: %w", name, ctx.Err())
+	}
 	if err == nil && rejects != nil {
 		if err = rejects.finish(file.Header.Names); err != nil {
 			err = errors.Join(err, file.Close())

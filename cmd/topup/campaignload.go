@@ -11,19 +11,16 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"example.com/topup/enqueue"
 	"example.com/topup/enqueue/campaign"
-	"example.com/topup/reloadly"
 )
 
 // loadFlags are those of load beside the file's.
 type loadFlags struct {
 	fileFlags
-	name                            string
-	yes, wait                       bool
-	timeout                         time.Duration
-	expectTotal, maxTotal, maxTopup string
-	options                         campaign.LoadOptions
+	name      string
+	yes, wait bool
+	timeout   time.Duration
+	options   campaign.LoadOptions
 }
 
 func (a *app) campaignLoadCommand() *cobra.Command {
@@ -40,10 +37,10 @@ func (a *app) campaignLoadCommand() *cobra.Command {
 	flags.StringVar(&f.name, "campaign", "", "its name: 1 to 35 letters, digits, - and _")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask")
 	f.add(flags)
-	flags.IntVar(&f.options.ExpectRows, "expect-rows", 0, "refuse a file with another number of good rows")
-	flags.StringVar(&f.expectTotal, "expect-total", "", "refuse a file whose amounts, and whose quote, add up to another sum")
-	flags.StringVar(&f.maxTopup, "max-amount", "", "refuse a file with a top-up that costs more, in the account's currency")
-	flags.StringVar(&f.maxTotal, "max-total", "", "refuse what makes the campaign, with its earlier loads, cost more in the account's currency")
+	flags.Var(countFlag{&f.options.ExpectRows}, "expect-rows", "refuse a file with another number of good rows")
+	flags.Var(amountFlag{&f.options.ExpectTotal}, "expect-total", "refuse a file whose amounts, and whose quote, add up to another sum")
+	flags.Var(amountFlag{&f.options.MaxAmount}, "max-amount", "refuse a file with a top-up that costs more, in the account's currency")
+	flags.Var(amountFlag{&f.options.MaxTotal}, "max-total", "refuse what makes the campaign, with its earlier loads, cost more in the account's currency")
 	flags.BoolVar(&f.options.AllowSimilar, "allow-similar", false, "load also what another campaign of the last seven days has to a half or more")
 	flags.BoolVar(&f.options.RetryFailed, "retry-failed", false, "send the file's rows again that failed or were refunded, 30 minutes after their last send at the earliest")
 	addWaitFlags(flags, &f.wait, &f.timeout)
@@ -51,28 +48,8 @@ func (a *app) campaignLoadCommand() *cobra.Command {
 	return c
 }
 
-// amounts reads the flags that are money.
-func (f *loadFlags) amounts() error {
-	for _, flag := range []struct {
-		name, text string
-		to         *reloadly.Amount
-	}{
-		{"--expect-total", f.expectTotal, &f.options.ExpectTotal}, {"--max-amount", f.maxTopup, &f.options.MaxAmount}, {"--max-total", f.maxTotal, &f.options.MaxTotal},
-	} {
-		if flag.text == "" {
-			continue
-		}
-		amount, err := enqueue.ParseAmount(flag.text)
-		if err != nil {
-			return usage(fmt.Errorf("%s: %w", flag.name, err))
-		}
-		*flag.to = reloadly.NewAmount(amount)
-	}
-	return nil
-}
-
 func (a *app) campaignLoad(ctx context.Context, name string, f loadFlags) error {
-	if err := errors.Join(campaign.CheckName(f.name), f.amounts()); err != nil {
+	if err := campaign.CheckName(f.name); err != nil {
 		return usage(err)
 	}
 	switch {
@@ -100,17 +77,18 @@ func (a *app) campaignLoad(ctx context.Context, name string, f loadFlags) error 
 	}
 	defer func() { _ = file.Close() }() // nothing is left to lose
 	problems.sum()
-	if file.Broken || file.Rows == 0 && file.Bad > 0 || file.Errors > 0 && !f.skip {
-		return errInvalidRows(file, ", nothing was loaded")
-	}
-	if file.Rows == 0 {
-		return &exitError{exitInvalid, fmt.Errorf("%s: has no rows", name)}
+	if err := f.judge(file, ", nothing was loaded"); err != nil {
+		return err
 	}
 	if err := printQuote(a.err, file); err != nil {
 		return err
 	}
 	if !f.yes {
-		if err := a.askToLoad(ctx, loader, file, f); err != nil {
+		err := a.askToLoad(ctx, loader, file, f)
+		if err != nil && ctx.Err() != nil {
+			return fmt.Errorf("stopped, and nothing was loaded: %w", ctx.Err())
+		}
+		if err != nil {
 			return a.tellConflicts(name, err)
 		}
 	}
@@ -173,15 +151,35 @@ func (a *app) askToLoad(ctx context.Context, loader *campaign.Loader, file *camp
 	} else {
 		fmt.Fprint(a.err, "Load it? [y/N] ")
 	}
-	answer, err := bufio.NewReader(a.in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the answer: %w", err)
+	answer, err := a.readAnswer(ctx)
+	if err != nil {
+		return err
 	}
-	answer = strings.ToLower(strings.TrimSpace(answer))
 	if answer == want || want == "y" && answer == "yes" {
 		return nil
 	}
 	return errDeclined
+}
+
+// readAnswer reads a line of a person, who may also end the command at the question.
+func (a *app) readAnswer(ctx context.Context) (string, error) {
+	var answer string
+	read := make(chan error, 1)
+	go func() { // a terminal cannot be read with a context
+		text, err := bufio.NewReader(a.in).ReadString('\n')
+		answer = strings.ToLower(strings.TrimSpace(text))
+		read <- err
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(a.err) // what is told next begins a line
+		return "", ctx.Err()
+	case err := <-read:
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("read the answer: %w", err)
+		}
+		return answer, nil
+	}
 }
 
 // loadedJSON is what a load did, for machines.

@@ -56,7 +56,11 @@ func (r *rejectFile) add(row campaign.Rejected) error {
 	}
 	var problems []string
 	for _, p := range row.Problems {
-		problems = append(problems, fmt.Sprintf("%s: %s: %s", p.Column, p.Code, p.Message))
+		text := p.Code + ": " + p.Message
+		if p.Column != "" {
+			text = p.Column + ": " + text
+		}
+		problems = append(problems, text)
 	}
 	r.rows++
 	return r.write(append([]string{strings.Join(problems, "; ")}, row.Cells...))
