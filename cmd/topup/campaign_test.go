@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/topup/enqueue"
@@ -217,4 +218,24 @@ func TestLostResultIsNoSuccess(t *testing.T) {
 			t.Errorf("%v: exit %d\n%s", args, code, &errs)
 		}
 	}
+}
+
+// Where there is no terminal a watched campaign is a line every ten seconds, and one at its end.
+func TestWatchWithoutTerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		lines, status := &watchLines{w: &out}, &campaignStatus{Campaign: "may", Rows: 3}
+		for range 25 * time.Second / watchEvery {
+			lines.show(status)
+			time.Sleep(watchEvery)
+		}
+		if n := strings.Count(out.String(), "\n"); n != 3 {
+			t.Errorf("%d lines in 25 seconds:\n%s", n, &out)
+		}
+		end := time.Now()
+		status.Ended = &end
+		if lines.show(status); strings.Count(out.String(), "\n") != 4 {
+			t.Errorf("the end is not told:\n%s", &out)
+		}
+	})
 }
