@@ -55,6 +55,9 @@ func TestTopUp(t *testing.T) {
 		if err != nil || created.ID != "Full" || created.State != Queued || created.MoneyMoved != MovedNo {
 			w.Fatalf("%+v %v", created, err)
 		}
+		if created.Reason != Scheduled || created.Explanation != "It waits for its notBefore." {
+			w.Fatalf("%+v", created)
+		}
 		read, err := w.c.Get(w.Context(), "FULL")
 		if err != nil || !reflect.DeepEqual(read, created) {
 			w.Fatalf("%+v\n%+v %v", read, created, err)
