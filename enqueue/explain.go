@@ -12,6 +12,9 @@ func explain(r Result) string {
 	case Processing:
 		return "Reloadly accepted it and the operator has not confirmed yet; its status is being followed. Nothing to do."
 	case Unknown:
+		if r.Sends == 0 {
+			return "Redis was restarted and may have forgotten that it was sent. It is being looked up by its identifier before it is sent. Do not send it under another id."
+		}
 		return "Reloadly's answer did not arrive or proved nothing. It is being looked up by its identifier before anything else happens. Do not send it under another id."
 	case Succeeded:
 		if r.Code == CodeDouble {

@@ -17,7 +17,7 @@ type Survey struct {
 	States        map[State]int // of those looked at
 	Places        map[Place]int // of those looked at
 	OldestQueued  *Standing     // since it could have been sent; nil where there is none
-	OldestUnknown *Standing     // since its last send; nil where there is none
+	OldestUnknown *Standing     // since its last send, or since Redis restarted where no send was in doubt before; nil where there is none
 	Overdue       int64         // jobs that the sweeper should have looked at
 	OldestOverdue *Standing
 	Reviews       int64 // jobs that wait for a person
@@ -124,7 +124,7 @@ func (l *Ledger) surveyStates(ctx context.Context, s *Survey, shard int, from in
 	pipe := l.rdb.Pipeline()
 	replies := make([]*redis.SliceCmd, len(ids))
 	for i, id := range ids {
-		replies[i] = pipe.HMGet(ctx, jobKey(id), fieldState, fieldSentAt, fieldCreatedAt, fieldReason, fieldVersion, fieldCampaign, fieldNotBefore)
+		replies[i] = pipe.HMGet(ctx, jobKey(id), fieldState, fieldSentAt, fieldCreatedAt, fieldReason, fieldVersion, fieldCampaign, fieldNotBefore, fieldUpdatedAt, fieldAmbiguous)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("ledger: survey: %w", err)
@@ -142,8 +142,12 @@ func (l *Ledger) surveyStates(ctx context.Context, s *Survey, shard int, from in
 		s.States[State(state)]++
 		s.Places[standingPlace(values)]++
 		switch State(state) {
-		case Unknown: // a restarted Redis may have forgotten the send
-			s.OldestUnknown = sinceMilli(s.OldestUnknown, ids[i], cmp.Or(values[1], values[2]))
+		case Unknown:
+			since := values[1]
+			if since == "" || values[8] == "" || values[8] == "0" { // doubtful by a restart of Redis alone, however long it had waited
+				since = cmp.Or(values[7], values[2])
+			}
+			s.OldestUnknown = sinceMilli(s.OldestUnknown, ids[i], since)
 		case Queued:
 			s.OldestQueued = sinceMilli(s.OldestQueued, ids[i], latest(values[6], values[2]))
 		default:

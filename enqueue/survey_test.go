@@ -2,6 +2,7 @@ package enqueue
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -103,6 +104,39 @@ func TestSurveyOfABackdatedJob(t *testing.T) {
 		s, err := w.l.Survey(w.Context(), 10)
 		if err != nil || s.OldestQueued.ID != "backdated" || s.OldestQueued.Since.UnixMilli() != came.UnixMilli() {
 			t.Errorf("%+v, %v", s.OldestQueued, err)
+		}
+	})
+}
+
+// What had waited for a day is unknown since Redis restarted, and no longer.
+func TestSurveyAfterARestart(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.submit("held")
+		lost := time.Now()
+		w.sent("lost")
+		time.Sleep(12 * time.Hour)
+		r, err := w.l.Load(w.Context(), "held")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := w.restarted("second")
+		restarted := time.Now()
+		if a, err := l.Wait(w.Context(), r, Paused, time.Minute, true); err != nil || a.State != Unknown {
+			t.Fatalf("%+v %v", a, err)
+		}
+		s, err := l.Survey(w.Context(), 10)
+		if err != nil || s.States[Unknown] != 2 || s.OldestUnknown.ID != "lost" || s.OldestUnknown.Since.UnixMilli() != lost.UnixMilli() {
+			t.Errorf("%+v %+v %v", s, s.OldestUnknown, err)
+		}
+		if _, err := l.Settle(w.Context(), "lost", Outcome{Kind: KindSucceeded, Transaction: tx(1, "SUCCESSFUL")}, nil); err != nil {
+			t.Fatal(err)
+		}
+		s, err = l.Survey(w.Context(), 10)
+		if err != nil || s.OldestUnknown == nil || s.OldestUnknown.ID != "held" || s.OldestUnknown.Since.UnixMilli() != restarted.UnixMilli() {
+			t.Errorf("%+v %v, want held since %v", s.OldestUnknown, err, restarted)
+		}
+		if explained := w.record("held").Result().Explanation; !strings.Contains(explained, "Redis was restarted") {
+			t.Error(explained)
 		}
 	})
 }
