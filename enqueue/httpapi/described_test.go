@@ -30,7 +30,7 @@ var api = sync.OnceValue(func() *huma.OpenAPI {
 })
 
 // described checks an answer against the description of the API.
-func (w *world) described(r *http.Request, status int, media string, body []byte) {
+func (w *world) described(r *http.Request, status int, header http.Header, body []byte) {
 	_, pattern := w.server.mux.Handler(r)
 	method, route, _ := strings.Cut(pattern, " ")
 	doc := api()
@@ -42,10 +42,15 @@ func (w *world) described(r *http.Request, status int, media string, body []byte
 	if op == nil {
 		return
 	}
-	response := op.Responses[strconv.Itoa(status)]
+	response, media := op.Responses[strconv.Itoa(status)], header.Get("Content-Type")
 	if response == nil || response.Content[media] == nil {
 		w.Errorf("%s answered %d with %s, which openapi.json does not know", pattern, status, media)
 		return
+	}
+	for _, name := range []string{"Location", "Preference-Applied", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"} {
+		if header.Get(name) != "" && response.Headers[name] == nil && (name != "Preference-Applied" || status < 300) {
+			w.Errorf("%s answered %d with the header %s, which openapi.json does not know", pattern, status, name)
+		}
 	}
 	var value any
 	if err := json.Unmarshal(body, &value); err != nil {

@@ -121,12 +121,23 @@ func headersOf(id string, status int, scope Scope) map[string]*huma.Param {
 		return &huma.Param{Description: about, Schema: &huma.Schema{Type: huma.TypeString}}
 	}
 	headers := map[string]*huma.Param{}
-	if scope != "" && status != http.StatusUnauthorized && status != http.StatusServiceUnavailable {
+	counted := scope != "" && status != http.StatusUnauthorized
+	if id == "reloadly-token" { // which knows the key only where the body names one
+		counted = status < 300 || status == http.StatusTooManyRequests
+	}
+	if counted {
 		headers["RateLimit"] = text("What is left of the key's rate")
 		headers["RateLimit-Policy"] = text("The key's rate: q requests in w seconds")
 	}
-	if status < 300 && (id == "submit-topup" || id == "reloadly-topup") {
-		headers["Location"] = text("The top-up's own path")
+	if scope != "" && status == http.StatusUnauthorized {
+		headers["WWW-Authenticate"] = text("Bearer")
+	}
+	switch {
+	case id == "submit-topup" && status < 300, id == "reloadly-topup" && (status < 300 || status == http.StatusBadRequest || status == http.StatusGatewayTimeout):
+		headers["Location"] = text("The top-up's own path, where there is one")
+	}
+	if status < 300 && (id == "submit-topup" || id == "get-topup") {
+		headers["Preference-Applied"] = text("wait, where Prefer asked for it")
 	}
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		headers["Retry-After"] = text("Seconds")

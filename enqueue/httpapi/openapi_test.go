@@ -36,6 +36,16 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
+// What a browser sends on behalf of another site is refused, as the document says of every path.
+func TestCrossOriginIsDescribed(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.WebhookSecret = "s" })
+	for path, item := range api().Paths {
+		if item.Post != nil {
+			w.problem(w.ask("POST", strings.ReplaceAll(path, "{id}", "x"), "{}", "Sec-Fetch-Site", "cross-site"), 403, CodeCrossOrigin)
+		}
+	}
+}
+
 // The document, the decoder and enqueue speak of the same fields.
 func TestFieldsAreEnqueues(t *testing.T) {
 	names := func(of reflect.Type) []string {

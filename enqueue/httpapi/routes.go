@@ -42,10 +42,10 @@ func (s *Server) routes() huma.API {
 		s.require(Read), Read, 200, 401, 403, 404, 429, 500, 503), s.getCampaign)
 	huma.Register(api, d.operation("reloadly-webhook", http.MethodPost, "/v1/reloadly/webhook", "Take a notification of Reloadly's",
 		"Its signature is checked and its body is not believed: it wakes the look-up of the top-up that it names. Repeats are harmless.",
-		nil, "", 200, 401, 404, 408, 413, 500, 503), s.webhook)
+		nil, "", 200, 401, 403, 404, 408, 413, 500, 503), s.webhook)
 	huma.Register(api, d.operation("reloadly-token", http.MethodPost, "/oauth/token", "Get a token as from Reloadly",
 		"For programs made for Reloadly: client_id is the name of an API key, client_secret the key.",
-		nil, "", 200, 400, 401, 408, 413, 415, 429, 500, 503), s.token)
+		nil, "", 200, 400, 401, 403, 408, 413, 415, 429, 500, 503), s.token)
 	d.body("/oauth/token", "TokenRequest")
 	huma.Register(api, d.operation("reloadly-topup", http.MethodPost, "/topups", "Submit a top-up as to Reloadly",
 		"For programs made for Reloadly: waits, and answers with Reloadly's own transaction, amounts as numbers. 400 with errorCode says that nothing was paid; 504 that it goes on: repeat it with the same customIdentifier.",

@@ -212,7 +212,7 @@ func (w *world) tryWith(ctx context.Context, method, path, body string, headers 
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	if err == nil {
-		w.described(r, response.StatusCode, response.Header.Get("Content-Type"), text)
+		w.described(r, response.StatusCode, response.Header, text)
 	}
 	return answer{response.StatusCode, response.Header, text}, err
 }
