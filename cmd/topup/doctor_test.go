@@ -184,6 +184,8 @@ func TestDoctorOfRedis(t *testing.T) {
 		{"memory hidden", (*doctor).checkMemory, map[string]string{"used_memory": "-"}, note, note, "not shown"},
 		{"alone", (*doctor).checkReplicas, nil, good, good, "0 connected"},
 		{"heeded", (*doctor).checkReplicas, map[string]string{"connected_slaves": "2", "min_slaves_good_slaves": "2"}, good, good, "2 connected"},
+		{"replica for primary", (*doctor).checkReplicas, map[string]string{"role": "slave"}, fix, fix, "takes no writes"},
+		{"replicas away", (*doctor).checkReplicas, map[string]string{"connected_slaves": "1", "min_slaves_good_slaves": "0"}, fix, fix, "takes no writes"},
 		{"unheeded", (*doctor).checkReplicas, map[string]string{"connected_slaves": "2"}, note, note, "min-replicas-to-write is 0"},
 	} {
 		for environment, want := range map[string]verdict{"sandbox": test.sandbox, "live": test.live} {

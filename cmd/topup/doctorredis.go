@@ -222,6 +222,18 @@ func number(text string) float64 {
 }
 
 func (d *doctor) checkReplicas(context.Context) finding {
+	refusing := everyNode(d.nodes, func(n redisNode) []string {
+		switch {
+		case n.info["role"] == "slave":
+			return []string{"it is a replica, which takes no writes: give the primary's address, or make this one the primary"}
+		case n.info["min_slaves_good_slaves"] == "0":
+			return []string{"none keeps up, and with min-replicas-to-write it takes no writes: see to the replicas"}
+		}
+		return nil
+	})
+	if len(refusing) > 0 {
+		return found(fix, "%s", strings.Join(refusing, "; "))
+	}
 	unheeded := everyNode(d.nodes, func(n redisNode) []string {
 		if !n.unheeded() {
 			return nil
