@@ -12,7 +12,7 @@ import (
 	"example.com/topup/worker"
 )
 
-const scopeHelp = "SCOPE is all, campaign:NAME or operator:ID; look-ups go on under a hold."
+const scopeHelp = "SCOPE is all, account, campaign:NAME or operator:ID; look-ups go on under a hold."
 
 // aScope is what a person can hold. The account's own hold is lifted by its probe,
 // and by release.
