@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -71,11 +72,16 @@ func (p *daemon) ended() (bool, error) {
 	}
 }
 
-// stop asks the process to end, and wants it to end well.
+// stop asks the process to end, and wants it to end well and to say so.
 func stop(t *testing.T, p *daemon) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, time.Minute, p.name+" stops", func() bool { is, err := p.ended(); return is && err == nil })
+	for began, ended := range map[string]string{"worker started": "worker ended", `"msg":"serving"`: "serving ended"} {
+		if text := p.out.text(); strings.Contains(text, began) && (!strings.Contains(text, "what is under way is waited for") || !strings.Contains(text, ended)) {
+			t.Errorf("the log of %s breaks off:\n%s", p.name, text)
+		}
+	}
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 )
@@ -50,7 +52,18 @@ func (a *app) workerCommand() *cobra.Command {
 				return fmt.Errorf("before the first job: %w", err)
 			}
 			log.Info("worker started", "redis", o.url, "environment", a.settings.Environment)
-			return w.Run(ctx)
+			return logEnd(ctx, log, "worker", func() error { return w.Run(ctx) })
 		},
 	}
+}
+
+// logEnd runs what runs until ctx ends, and has the log say that it was asked to end,
+// and did: a log that breaks off without it is of a process that was killed.
+func logEnd(ctx context.Context, log *slog.Logger, name string, run func() error) error {
+	defer context.AfterFunc(ctx, func() { log.Info(name + " ends: what is under way is waited for") })()
+	err := run()
+	if err == nil {
+		log.Info(name + " ended")
+	}
+	return err
 }
