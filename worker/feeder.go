@@ -60,6 +60,7 @@ type Feeder struct {
 	turns int
 	mend  time.Time // when to look for campaigns that are on no list
 	heard settlements
+	said  lately
 }
 
 // NewFeeder makes a feeder. It writes nothing.
@@ -93,7 +94,7 @@ func (f *Feeder) Run(ctx context.Context) error {
 		} else {
 			f.heard.stop()
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && f.said.saying("turn") {
 			f.log.WarnContext(ctx, "campaigns were not fed; the next turn tries again", "error", err)
 		}
 		pause := f.cfg.Interval
@@ -156,7 +157,9 @@ func (f *Feeder) Turn(ctx context.Context) error {
 		n, err := f.follow(ctx, c, look, heard)
 		settled += n
 		if err != nil && ctx.Err() == nil {
-			f.log.WarnContext(ctx, "a campaign was not looked at; the next turn tries again", "campaign", look.Name, "error", err)
+			if f.said.saying("look " + look.Name) {
+				f.log.WarnContext(ctx, "a campaign was not looked at; the next turn tries again", "campaign", look.Name, "error", err)
+			}
 			c.stale = true
 			continue // it is not fed before it is known where it stands
 		}
@@ -185,7 +188,9 @@ func (f *Feeder) feed(ctx context.Context, campaigns []*fed) {
 	for k := range hungry {
 		k = (k + f.turns) % len(hungry) // who is first changes
 		if err := f.handOver(ctx, hungry[k], shares[k]); err != nil && ctx.Err() == nil {
-			f.log.WarnContext(ctx, "rows were not handed over; the next turn tries again", "campaign", hungry[k].name, "error", err)
+			if f.said.saying("hand over " + hungry[k].name) {
+				f.log.WarnContext(ctx, "rows were not handed over; the next turn tries again", "campaign", hungry[k].name, "error", err)
+			}
 			hungry[k].stale = true
 		}
 	}

@@ -65,7 +65,7 @@ func (w *Worker) watchRedis(ctx context.Context) error {
 	look, sweep := time.NewTicker(w.cfg.scaled(time.Second)), time.NewTicker(w.cfg.scaled(30*time.Second))
 	defer look.Stop()
 	defer sweep.Stop()
-	known := w.runID(ctx)
+	known, noted := w.runID(ctx), true
 	for {
 		select {
 		case <-ctx.Done():
@@ -73,17 +73,17 @@ func (w *Worker) watchRedis(ctx context.Context) error {
 		case <-sweep.C:
 		case <-look.C:
 			seen := w.runID(ctx)
-			if seen == "" || seen == known {
+			if seen == "" || seen == known && noted {
 				continue
 			}
-			if known != "" {
+			if known != "" && seen != known {
 				w.log.WarnContext(ctx, "Redis restarted: jobs are looked up before they are sent", "settle", w.ledger.Config().Settle)
 			}
 			known = seen
 		}
-		if err := w.ledger.Open(ctx); err != nil && ctx.Err() == nil {
+		err := w.ledger.Open(ctx)
+		if noted = err == nil; !noted && ctx.Err() == nil {
 			w.log.WarnContext(ctx, "Redis cannot be noted; the next look tries again", "error", err)
-			known = ""
 		}
 	}
 }

@@ -130,7 +130,7 @@ func (w *Worker) servers(ctx context.Context, rdb redis.UniversalClient) []*asyn
 		Concurrency:              max(1, (w.taken()+count-1)/count),
 		DelayedTaskCheckInterval: time.Second,
 		ShutdownTimeout:          w.cfg.ShutdownTimeout,
-		Logger:                   queueLog{w.log},
+		Logger:                   queueLog{w.log, &lately{}},
 		LogLevel:                 asynq.WarnLevel,
 		RetryDelayFunc: func(n int, err error, _ *asynq.Task) time.Duration {
 			var later comeBack
@@ -196,12 +196,3 @@ func (w *Worker) probe(ctx context.Context) (bool, error) {
 	}
 	return balance.Balance.IsPos(), nil
 }
-
-// queueLog gives asynq's own words to slog.
-type queueLog struct{ log *slog.Logger }
-
-func (q queueLog) Debug(args ...any) { q.log.Debug("queue", "message", fmt.Sprint(args...)) }
-func (q queueLog) Info(args ...any)  { q.log.Info("queue", "message", fmt.Sprint(args...)) }
-func (q queueLog) Warn(args ...any)  { q.log.Warn("queue", "message", fmt.Sprint(args...)) }
-func (q queueLog) Error(args ...any) { q.log.Error("queue", "message", fmt.Sprint(args...)) }
-func (q queueLog) Fatal(args ...any) { q.log.Error("queue", "message", fmt.Sprint(args...)) }
