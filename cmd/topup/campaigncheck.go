@@ -38,7 +38,7 @@ func (f *fileFlags) add(flags *pflag.FlagSet) {
 	flags.Var(countFlag{&f.read.MaxRows}, "max-rows", "how many rows the file may have")
 	flags.BoolVar(&f.offline, "offline", false, "do not ask Reloadly: no operators, no prices, no balance")
 	flags.BoolVar(&f.skip, "skip-invalid", false, "go on without the bad rows, which are written to a file")
-	flags.StringVar(&f.rejected, "rejected", "", "that file; FILE.rejected.csv unless told")
+	flags.StringVar(&f.rejected, "rejected", "", "the file for the bad rows; FILE.rejected.csv unless told")
 }
 
 // judge refuses a file of which nothing can be loaded; its problems were told.

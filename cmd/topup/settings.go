@@ -26,21 +26,21 @@ import (
 type Settings struct {
 	RedisURL         string        `env:"REDIS_URL" envDefault:"memory://" help:"Where jobs are kept: redis://HOST:6379/0, redis-sentinel://HOST:26379,…/0?master=NAME, redis-cluster://HOST:6379,… (rediss… for TLS, USER:PASSWORD@ before the hosts) or memory:// (in this process, for demo and dev)"`
 	RedisPassword    string        `env:"REDIS_PASSWORD" secret:"true" help:"Its password, where the URL has none"`
-	RedisPassFile    string        `env:"REDIS_PASSWORD_FILE" help:"A file with that password"`
+	RedisPassFile    string        `env:"REDIS_PASSWORD_FILE" help:"A file with Redis' password"`
 	SentinelPassword string        `env:"REDIS_SENTINEL_PASSWORD" secret:"true" help:"That of the Sentinels themselves, where they have one; their user is ?sentinel_username= in the URL"`
-	SentinelPassFile string        `env:"REDIS_SENTINEL_PASSWORD_FILE" help:"A file with that password"`
+	SentinelPassFile string        `env:"REDIS_SENTINEL_PASSWORD_FILE" help:"A file with the Sentinels' own password"`
 	Environment      string        `env:"RELOADLY_ENV" envDefault:"sandbox" help:"sandbox, or live: real money"`
 	ClientID         string        `env:"RELOADLY_CLIENT_ID" secret:"true" help:"The account's API client id of that environment"`
-	ClientIDFile     string        `env:"RELOADLY_CLIENT_ID_FILE" help:"A file with the client id"`
+	ClientIDFile     string        `env:"RELOADLY_CLIENT_ID_FILE" help:"A file with Reloadly's client id"`
 	ClientSecret     string        `env:"RELOADLY_CLIENT_SECRET" secret:"true" help:"Its secret"`
-	ClientSecretFile string        `env:"RELOADLY_CLIENT_SECRET_FILE" help:"A file with the secret"`
+	ClientSecretFile string        `env:"RELOADLY_CLIENT_SECRET_FILE" help:"A file with Reloadly's client secret"`
 	AuthURL          string        `env:"RELOADLY_AUTH_URL" help:"Where access is granted; empty is Reloadly's own"`
 	APIURL           string        `env:"RELOADLY_API_URL" help:"Where top-ups are sent; empty is the environment's own"`
 	WebhookSecret    string        `env:"RELOADLY_WEBHOOK_SECRET" secret:"true" help:"Signs Reloadly's notifications to serve; empty: they are not taken"`
-	WebhookFile      string        `env:"RELOADLY_WEBHOOK_SECRET_FILE" help:"A file with that secret"`
+	WebhookFile      string        `env:"RELOADLY_WEBHOOK_SECRET_FILE" help:"A file with the secret that signs Reloadly's notifications"`
 	Listen           string        `env:"TOPUP_LISTEN" envDefault:"127.0.0.1:8080" help:"Address of serve; without any API key it must be a loopback one (dev and sandbox have a --listen of their own)"`
 	Monitor          bool          `env:"TOPUP_MONITOR" envDefault:"true" help:"serve shows asynqmon, the web page of the queues, at /monitor, to keys with the scope read"`
-	MonitorWrite     bool          `env:"TOPUP_MONITOR_WRITE" envDefault:"false" help:"There, keys with the scope control may pause queues and run, archive and delete tasks"`
+	MonitorWrite     bool          `env:"TOPUP_MONITOR_WRITE" envDefault:"false" help:"At /monitor, keys with the scope control may pause queues and run, archive and delete tasks"`
 	InFlight         int           `env:"TOPUP_IN_FLIGHT" envDefault:"100" help:"POSTs under way at once in one worker"`
 	Servers          int           `env:"TOPUP_SERVERS" envDefault:"0" help:"asynq servers in one worker; 0 measures the way to Redis and chooses 1 to 24"`
 	Async            bool          `env:"TOPUP_ASYNC" envDefault:"false" help:"Send by POST /topups-async"`
@@ -51,7 +51,7 @@ type Settings struct {
 	AuditDays        int           `env:"TOPUP_AUDIT_DAYS" envDefault:"7" help:"How many days back the daily look at Reloadly's report goes, for reversed top-ups and payments of no job; 0 is off"`
 	TimeScale        float64       `env:"TOPUP_TIME_SCALE" envDefault:"1" help:"Multiplies every wait; for tests, refused in live"`
 	NumberKey        string        `env:"TOPUP_NUMBER_KEY" secret:"true" help:"Keys the hashes of phone numbers in Redis; empty derives it from the client secret"`
-	NumberKeyFile    string        `env:"TOPUP_NUMBER_KEY_FILE" help:"A file with that key"`
+	NumberKeyFile    string        `env:"TOPUP_NUMBER_KEY_FILE" help:"A file with the key of the hashes of phone numbers"`
 	Name             string        `env:"TOPUP_NAME" envDefault:"worker" help:"Signs the log of each job; at most 12 characters"`
 	AcceptUnsafe     bool          `env:"TOPUP_ACCEPT_UNSAFE_REDIS" envDefault:"false" help:"Go live on a Redis that can forget what was sent"`
 	LogLevel         string        `env:"TOPUP_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`

@@ -45,6 +45,9 @@ func TestSettingsAreDocumentedAndSecretsHaveNoFlag(t *testing.T) {
 		if has := root.PersistentFlags().Lookup(row.flag) != nil; has == row.secret {
 			t.Errorf("%s: secret %v, has a flag %v", row.env, row.secret, has)
 		}
+		if !row.secret && regexp.MustCompile(`^(There|Its|That)\b|with that`).MatchString(row.help) {
+			t.Errorf("%s: %q means a row above, and --help has its own order", row.env, row.help)
+		}
 		looksSecret := regexp.MustCompile(`PASSWORD$|SECRET$|CLIENT_ID$|_KEY$`).MatchString(row.env)
 		if looksSecret != row.secret {
 			t.Errorf("%s: is it secret?", row.env)
