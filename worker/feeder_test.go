@@ -281,6 +281,10 @@ func TestRowsWaitForTheirTime(t *testing.T) {
 		}
 		loadRows(t, w.store(), "may", 0, rows)
 		defer w.run(w.worker("w1", feeding))()
+		time.Sleep(20 * time.Second)
+		if p := w.progress("may"); p.Later != 10 || p.Rate == 0 || p.Left != 0 { // what waits for its time does not come by this rate
+			t.Errorf("%+v", p)
+		}
 		time.Sleep(5 * time.Minute)
 		p := w.progress("may")
 		if p.States[enqueue.Succeeded] != 20 || p.States[enqueue.Queued] != 10 || p.Later != 10 || len(p.Reasons) != 1 || p.Reasons[0] != (campaign.Count{Word: "scheduled", Count: 10}) {

@@ -35,7 +35,7 @@ type Progress struct {
 	// count among those that need review.
 	Damaged []string
 	Rate    float64       // rows settled a second, over the last half minute
-	Left    time.Duration // until all are settled at this rate; 0 where it is not known
+	Left    time.Duration // until all whose time has come are settled at this rate; 0 where it is not known
 }
 
 // Count is how many rows have one word in common.
@@ -316,7 +316,7 @@ func (t *tally) progress() *Progress {
 		p.Held[kind] = sum.String()
 	}
 	p.Rate = t.rate()
-	if rest := p.Campaign.Rows - p.Settled(); rest > 0 && p.Rate > 0 {
+	if rest := p.Campaign.Rows - p.Settled() - p.Later; rest > 0 && p.Rate > 0 {
 		p.Left = time.Duration(float64(rest) / p.Rate * float64(time.Second))
 	}
 	return p

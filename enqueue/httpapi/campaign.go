@@ -29,7 +29,7 @@ type CampaignProgress struct {
 	Moved     map[string]string     `json:"moved" doc:"Debited, by currency, as decimal text"`
 	Held      map[string]string     `json:"held" doc:"What rows ask for that may be paid already and are not settled, as decimal text"`
 	PerSecond float64               `json:"perSecond" doc:"Rows settled a second, over the last half minute"`
-	Left      *int                  `json:"secondsLeft" doc:"Until all are settled at this rate; null where it is not known"`
+	Left      *int                  `json:"secondsLeft" doc:"Until all whose time has come are settled at this rate; null where it is not known"`
 }
 
 // WordCount is how many rows have one word in common.
