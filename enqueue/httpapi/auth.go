@@ -132,6 +132,9 @@ func (s *Server) require(scope Scope) huma.Middlewares {
 	return huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 		x := exchangeOf(ctx.Context())
 		if p := s.authorize(x, scope); p != nil {
+			if ctx.Operation().Path == reloadlyPath {
+				p = p.likeReloadly(refusal[p.Status])
+			}
 			p.write(x.w)
 			return
 		}

@@ -52,6 +52,11 @@ func (w *world) described(r *http.Request, status int, header http.Header, body 
 			w.Errorf("%s answered %d with the header %s, which openapi.json does not know", pattern, status, name)
 		}
 	}
+	if problem := (Problem{}); (route == reloadlyPath || route == "/oauth/token") && status >= 400 && status != http.StatusForbidden {
+		if err := json.Unmarshal(body, &problem); err != nil || problem.Message == "" || route == reloadlyPath && status == http.StatusUnauthorized && problem.ErrorCode != "INVALID_TOKEN" {
+			w.Errorf("%s answered %d, which does not say why under Reloadly's names: %s", pattern, status, body)
+		}
+	}
 	var value any
 	if err := json.Unmarshal(body, &value); err != nil {
 		w.Errorf("%s: %v: %s", pattern, err, body)

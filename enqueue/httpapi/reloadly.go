@@ -55,6 +55,13 @@ func asNumber(text *string) json.RawMessage {
 	return json.RawMessage(amount.String())
 }
 
+// reloadlyPath is Reloadly's own path of a top-up.
+const reloadlyPath = "/topups"
+
+// refusal has Reloadly's code where a key is refused: programs made for Reloadly fetch
+// another token then, which a key that was replaced gives them.
+var refusal = map[int]string{http.StatusUnauthorized: "INVALID_TOKEN"}
+
 type reloadlyOutput struct {
 	Body ReloadlyTransaction
 }

@@ -47,10 +47,10 @@ func (s *Server) routes() huma.API {
 		"For programs made for Reloadly: client_id is the name of an API key, client_secret the key.",
 		nil, "", 200, 400, 401, 403, 408, 413, 415, 429, 500, 503), s.token)
 	d.body("/oauth/token", "TokenRequest")
-	huma.Register(api, d.operation("reloadly-topup", http.MethodPost, "/topups", "Submit a top-up as to Reloadly",
+	huma.Register(api, d.operation("reloadly-topup", http.MethodPost, reloadlyPath, "Submit a top-up as to Reloadly",
 		"For programs made for Reloadly: waits, and answers with Reloadly's own transaction, amounts as numbers. 400 with errorCode says that nothing was paid; 504 that it goes on: repeat it with the same customIdentifier.",
 		s.require(Submit), Submit, 200, 400, 401, 403, 408, 409, 410, 413, 415, 429, 500, 503, 504), s.reloadlyTopUp)
-	d.body("/topups", "TopUp")
+	d.body(reloadlyPath, "TopUp")
 	huma.Register(api, d.operation("livez", http.MethodGet, "/livez", "Whether the process lives", "Never tied to Redis.", nil, "", 200, 500), s.live)
 	huma.Register(api, d.operation("readyz", http.MethodGet, "/readyz", "Whether requests can be served", "", nil, "", 200, 500, 503), s.ready)
 

@@ -36,11 +36,11 @@ func (s *Server) token(ctx context.Context, _ *struct{}) (*tokenOutput, error) {
 	x := exchangeOf(ctx)
 	body, p := readJSON(x.w, x.r)
 	if p != nil {
-		return nil, p
+		return nil, p.likeReloadly("")
 	}
 	var in tokenRequest
 	if err := json.Unmarshal(body, &in); err != nil {
-		return nil, problem(http.StatusBadRequest, CodeWrongType, "client_id and client_secret: are not text")
+		return nil, problem(http.StatusBadRequest, CodeWrongType, "client_id and client_secret: are not text").likeReloadly("")
 	}
 	ctx, cancel := context.WithTimeout(ctx, redisTime)
 	defer cancel()
@@ -48,7 +48,7 @@ func (s *Server) token(ctx context.Context, _ *struct{}) (*tokenOutput, error) {
 	out.Body.TokenType, out.Body.ExpiresIn = "Bearer", int(tokenTime.Seconds())
 	open, err := s.openToAll(ctx, x.r)
 	if err != nil {
-		return nil, s.problemOf(err, noResult, "")
+		return nil, s.problemOf(err, noResult, "").likeReloadly("")
 	}
 	if open {
 		out.Body.AccessToken, out.Body.Scope = keyless, scopeText(Scopes())
@@ -56,7 +56,7 @@ func (s *Server) token(ctx context.Context, _ *struct{}) (*tokenOutput, error) {
 	}
 	key, err := s.keys.find(ctx, in.ClientSecret)
 	if err != nil {
-		return nil, s.problemOf(err, noResult, "")
+		return nil, s.problemOf(err, noResult, "").likeReloadly("")
 	}
 	if key == nil || key.Name != in.ClientID {
 		p := problem(http.StatusUnauthorized, CodeUnauthorized, "client_id is not the name of an API key, or client_secret is not that key").likeReloadly("INVALID_CREDENTIALS")
@@ -65,7 +65,7 @@ func (s *Server) token(ctx context.Context, _ *struct{}) (*tokenOutput, error) {
 	}
 	x.key = key.Name
 	if p := s.limit(ctx, x, key, false); p != nil {
-		return nil, p
+		return nil, p.likeReloadly("")
 	}
 	if !key.Expires.IsZero() {
 		out.Body.ExpiresIn = max(1, int(min(tokenTime, time.Until(key.Expires)).Seconds()))
