@@ -60,8 +60,15 @@ func (a *app) workerCommand() *cobra.Command {
 // logEnd runs what runs until ctx ends, and has the log say that it was asked to end,
 // and did: a log that breaks off without it is of a process that was killed.
 func logEnd(ctx context.Context, log *slog.Logger, name string, run func() error) error {
-	defer context.AfterFunc(ctx, func() { log.Info(name + " ends: what is under way is waited for") })()
+	said := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		log.Info(name + " ends: what is under way is waited for")
+		close(said)
+	})
 	err := run()
+	if !stop() {
+		<-said
+	}
 	if err == nil {
 		log.Info(name + " ended")
 	}
