@@ -13,7 +13,7 @@ var allowed = map[State][]State{
 	"":         {Queued, Unknown}, // submitted, or only its wake-up is known
 	Queued:     {Sending, Cancelled, Failed, NeedsReview, Unknown, Succeeded, Processing},
 	Sending:    {Queued, Processing, Unknown, Succeeded, Failed, Refunded, NeedsReview},
-	Processing: {Succeeded, Failed, Refunded, NeedsReview},
+	Processing: {Succeeded, Failed, Refunded, NeedsReview, Unknown}, // the last where Redis restarted and it ended unpaid
 	Unknown:    {Queued, Processing, Succeeded, Failed, Refunded, NeedsReview},
 	// A person decides, or evidence does.
 	NeedsReview: {Failed, Refunded, Succeeded, Processing, Queued, Unknown},

@@ -39,6 +39,7 @@ var modelGuards = []struct {
 	{(*model).plotForgottenPermission, "another Redis may have forgotten writes", "record", "local strange = ", "local strange = false and "},
 	{(*model).plotOlderPermission, "the settle time begins again with another Redis", "record", "math.max(number('sa'), barrier)", "number('sa')"},
 	{(*model).plotForgottenJob, "a job of which only the wake-up is left waits, too", "missing", "math.max(now + settle, barrier)", "now"},
+	{(*model).plotForgottenEnd, "an end says nothing of a send that Redis may have forgotten", "outcome", "if R.i and strange then", "if false then"},
 	{(*model).plotForgottenJob, "a job that is new to a Redis that forgot may be an old one", "submit", "born = '?'", "born = inc"},
 	{(*model).plotWithdrawn, "only a job that waits is withdrawn", "cancel", "if state ~= 'queued' or strange", "if strange"},
 	{(*model).plotHidden, "nobody withdraws what was sent without an answer", "cancel", "number('am') > 0 or R.su", "R.su"},

@@ -59,6 +59,7 @@ var modelPlots = []struct {
 	{"Redis forgets the permission, and the job expires", (*model).plotForgottenAndExpired},
 	{"Redis goes back to an older permission", (*model).plotOlderPermission},
 	{"Redis forgets the job, and it is submitted again", (*model).plotForgottenJob},
+	{"Redis forgets that a transaction ended and the job was sent again", (*model).plotForgottenEnd},
 }
 
 // TestModelPlots leads the model into each of the places that a guard is for. That each
@@ -293,5 +294,18 @@ func (w *model) plotForgottenJob(t *rapid.T, j *modelJob) {
 	}
 	w.submitJob(t, w.processes[1], j, false)
 	w.until(t, w.processes[1], j, Queued)
+	w.until(t, w.processes[1], j, Succeeded)
+}
+
+// The first transaction FAILED and a person had the job sent again; of that Redis remembers
+// the first one alone, as it was under way.
+func (w *model) plotForgottenEnd(t *rapid.T, j *modelJob) {
+	w.sendAs(t, w.processes[0], j, modelCourse{fate: fateAccepted, ends: time.Minute, last: "FAILED", lost: rapid.Bool().Draw(t, "lost")})
+	known := len(w.past)
+	w.until(t, w.processes[1], j, Failed)
+	_ = w.resend(w.processes[1], j) // which is refused after a lost answer
+	w.look(t, j)
+	w.until(t, w.processes[1], j, Succeeded)
+	w.forgetWrites(t, len(w.past)-known)
 	w.until(t, w.processes[1], j, Succeeded)
 }

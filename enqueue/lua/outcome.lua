@@ -96,6 +96,9 @@ if (kind == 'failed' or kind == 'refunded') and tx ~= '' then
     and not (state == 'succeeded' and kind == 'refunded' and known_tx == tx and not R.dx) then
     return answer('ignored')
   end
+  if R.i and strange then -- it may have been sent again since, and be paid
+    return suspect()
+  end
   move(kind, kind, 0, set, del)
   return answer('done')
 end
