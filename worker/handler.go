@@ -37,9 +37,7 @@ func (w *Worker) ProcessTask(ctx context.Context, task *asynq.Task) (err error) 
 	case errors.Is(err, enqueue.ErrExpired):
 		return nil
 	case errors.Is(err, enqueue.ErrNotFound):
-		w.log.ErrorContext(ctx, "a wake-up came for a job that the ledger does not know", "job", id)
-		answer, err := w.ledger.Missing(ctx, id)
-		return w.follow(ctx, id, answer, err)
+		return w.follow(ctx, id, enqueue.Answer{Word: enqueue.AnswerMissing}, nil)
 	case err != nil:
 		return err
 	}
@@ -349,8 +347,13 @@ func queueName(ctx context.Context) string {
 }
 
 // follow enqueues the next wake-up of a job. A failure is no harm: the sweeper
-// finds the job by its due time.
+// finds the job by its due time. A job that Redis has forgotten, perhaps only since it
+// was read, is taken up again: nobody else may know of it.
 func (w *Worker) follow(ctx context.Context, id string, answer enqueue.Answer, err error) error {
+	if err == nil && answer.State == "" {
+		w.log.ErrorContext(ctx, "the ledger does not know the job that a worker has", "job", id)
+		answer, err = w.ledger.Missing(ctx, id)
+	}
 	if err != nil {
 		return err
 	}
