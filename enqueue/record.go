@@ -21,6 +21,7 @@ const (
 	fieldSends       = "n"
 	fieldAmbiguous   = "am" // sends that ended without a proof of their fate
 	fieldSuspect     = "su" // a restarted Redis may have forgotten something about it
+	fieldInUse       = "au" // Reloadly says that its identifier is used
 	fieldGeneration  = "g"
 	fieldSentAt      = "sn"
 	fieldNextAt      = "na"
@@ -59,6 +60,7 @@ type Record struct {
 	Sends       int
 	Ambiguous   int  // sends that ended without a proof of their fate
 	Suspect     bool // a restarted Redis may have forgotten something about it
+	InUse       bool // Reloadly says that its identifier is used
 	Generation  int  // of the identifier, from 0
 	Transaction *Transaction
 	TxID        int64 // Reloadly's transaction, 0 while none is known
@@ -81,10 +83,11 @@ type LogLine struct {
 func (r *Record) Identifier() string { return Identifier(r.TopUp.ID, r.Generation) }
 
 // Identifiers are those under which the job can have been sent. A record that may
-// have lost writes can have been sent under every one.
+// have lost writes can have been sent under every one, also where it is its identifier
+// alone that tells of them.
 func (r *Record) Identifiers() []string {
 	top := r.Generation
-	if r.Suspect {
+	if r.Suspect || r.InUse {
 		top = MaxGeneration
 	}
 	var ids []string
@@ -147,6 +150,7 @@ func decodeRecord(id string, fields map[string]string) (*Record, error) {
 		Sends:      int(d.integer(fieldSends)),
 		Ambiguous:  int(d.integer(fieldAmbiguous)),
 		Suspect:    fields[fieldSuspect] == "1",
+		InUse:      fields[fieldInUse] == "1",
 		Generation: int(d.integer(fieldGeneration)),
 		TxID:       d.integer(fieldTxID),
 		SentAt:     d.time(fieldSentAt),

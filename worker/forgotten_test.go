@@ -45,3 +45,24 @@ func TestForgottenJobThatWaitsForItsTurn(t *testing.T) {
 		w.expect("second", enqueue.NeedsReview, 0)
 	})
 }
+
+// Its first transaction FAILED, it was paid as a~2, and long after Redis has forgotten all of it,
+// it is submitted again: Reloadly says that "a" is used, and the payment is under another identifier.
+func TestPaidUnderALaterIdentifierAndForgotten(t *testing.T) {
+	bubble(t, sandbox.Config{}, func(w *world) {
+		w.faults("failed")
+		stop := w.run(w.worker("w1", nil))
+		w.submit(job("a"))
+		w.expect("a", enqueue.Failed, 0)
+		w.resend("a")
+		w.expect("a", enqueue.Succeeded, 1)
+		stop()
+		w.redis.FlushAll()
+		defer w.run(w.worker("w2", nil))() // which knows nothing of the Redis before
+		time.Sleep(time.Hour)
+		_ = w.jobs.Close()
+		w.jobs = w.producer()
+		w.submit(job("a"))
+		w.expect("a", enqueue.Succeeded, 1)
+	})
+}
