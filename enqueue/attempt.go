@@ -105,20 +105,12 @@ func (l *Ledger) Wait(ctx context.Context, r *Record, reason Reason, delay time.
 	return l.call(ctx, waitScript, r.TopUp.ID, nil, r.Version, string(reason), max(1, delay.Milliseconds()), held)
 }
 
-// GiveUp ends a queued job as if its time were up: it has failed, or needs review where a
-// send of it ended without an answer. It is for those that can neither be sent any more nor
-// be withdrawn. Where Redis may have forgotten what happened to the job, it is looked up first.
+// GiveUp ends a queued job that must not be sent any more and that [Client.Cancel] refuses:
+// it is cancelled, or needs review where a send of it ended without an answer. Where Redis
+// may have forgotten what happened to the job, it is looked up first, and stays.
 func (l *Ledger) GiveUp(ctx context.Context, r *Record) (Answer, error) {
-	args := l.arguments(r.TopUp.ID, []any{r.Version, string(Paused), 1, true})
-	args[lifetimeArgument] = -always.Milliseconds()
-	reply, err := waitScript.Run(ctx, l.rdb, l.keys(r.TopUp.ID), args...).Result()
-	return l.read(r.TopUp.ID, reply, err)
+	return l.call(ctx, giveUpScript, r.TopUp.ID, nil, r.Version)
 }
-
-const (
-	lifetimeArgument = 7                          // where arguments has it
-	always           = 100 * 365 * 24 * time.Hour // longer than any job was on hold
-)
 
 // Delay sets the next look-up of an open job about which nothing was learnt.
 func (l *Ledger) Delay(ctx context.Context, r *Record, delay time.Duration) (Answer, error) {

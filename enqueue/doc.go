@@ -68,7 +68,8 @@
 // a version and only wake workers: losing, doubling or re-running them is harmless.
 // [Ledger.Begin] gives the one permission to send. A Redis that was restarted may
 // have forgotten its last writes, so a job of the time before is looked up at
-// Reloadly before it is sent. Use a Redis with AOF and without eviction.
+// Reloadly before it is sent, and before it ends because an older transaction of it did.
+// Use a Redis with AOF and without eviction.
 //
 // A record is short, for there are many: the fields are named in record.go, the
 // answer is packed, and what follows from another field is left out (the line of the

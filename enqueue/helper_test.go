@@ -27,7 +27,7 @@ var branches = luacover.New()
 // jobScripts are those that change jobs.
 var jobScripts = map[string]**redis.Script{
 	"submit": &submitScript, "begin": &beginScript, "outcome": &outcomeScript, "absent": &absentScript, "wait": &waitScript,
-	"delay": &delayScript, "lapse": &lapseScript, "missing": &missingScript, "cancel": &cancelScript, "review": &reviewScript,
+	"delay": &delayScript, "lapse": &lapseScript, "missing": &missingScript, "cancel": &cancelScript, "giveup": &giveUpScript, "review": &reviewScript,
 }
 
 func TestMain(m *testing.M) {

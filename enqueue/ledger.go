@@ -131,6 +131,7 @@ var (
 	lapseScript   = newScript(preludeText+recordText, "lapse")
 	missingScript = newScript(preludeText+recordText, "missing")
 	cancelScript  = newScript(preludeText+recordText, "cancel")
+	giveUpScript  = newScript(preludeText+recordText, "giveup")
 	reviewScript  = newScript(preludeText+recordText, "review")
 
 	// What was paid is worth some bytes more than maxmemory allows.

@@ -306,7 +306,10 @@ func (w *model) person(t *rapid.T) {
 		err = w.resend(p, j)
 	case 2:
 		var answer Answer
-		if answer, err = p.ledger.call(ctx, cancelScript, j.id, nil); answer.Word == "done" && w.openAttempts(j) > 0 {
+		if answer, err = p.ledger.call(ctx, cancelScript, j.id, nil); answer.Word == "no" { // as the feeder does
+			answer, err = p.ledger.GiveUp(ctx, j.before)
+		}
+		if answer.State == Cancelled && w.openAttempts(j) > 0 {
 			w.fail(t, "%s was cancelled while it was sent", j.id)
 		}
 	default: // worker.Adopt
