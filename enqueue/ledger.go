@@ -37,8 +37,8 @@ type LedgerConfig struct {
 	Lifetime time.Duration
 	// Patience is after how long without a fate a person decides. Defaults to 24 h.
 	Patience time.Duration
-	// ResendPause is the least time between a send and the same job sent again by a
-	// person. Defaults to 30 min.
+	// ResendPause is the least time between a send, or the end of its transaction, and
+	// the same job sent again by a person. Defaults to 30 min.
 	ResendPause time.Duration
 	// SweepGrace is how late a wake-up may be before the sweeper looks. Defaults to 15 s.
 	SweepGrace time.Duration

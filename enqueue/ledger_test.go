@@ -176,6 +176,23 @@ func TestPeopleCannotDenyAnExecution(t *testing.T) {
 	})
 }
 
+// After FAILED a number rests for half an hour, however long the transaction was open.
+func TestResendRestsFromTheEndOn(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.submit("a")
+		w.want("done", Processing)(w.settle("a", Outcome{Kind: KindProcessing, Claim: w.begin("a"), Transaction: tx(1, "PROCESSING"), Delay: time.Minute}))
+		time.Sleep(2 * time.Hour)
+		w.want("done", Failed)(w.settle("a", Outcome{Kind: KindFailed, Code: CodeTransaction, Transaction: tx(1, "FAILED")}))
+		time.Sleep(time.Minute)
+		if err := w.l.Resend(w.Context(), "a"); err != nil {
+			w.Fatal(err)
+		}
+		if rest := time.Until(w.record("a").NextAt).Round(time.Second); rest != 29*time.Minute {
+			t.Errorf("it is sent in %v", rest)
+		}
+	})
+}
+
 // Two transactions of one job are noticed in whatever order their answers come.
 func TestTwoTransactionsAreNoticed(t *testing.T) {
 	inWorld(t, func(w *world) {

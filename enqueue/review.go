@@ -17,7 +17,7 @@ func (l *Ledger) Fail(ctx context.Context, id string) error {
 }
 
 // Resend gives a job that needs review, failed or was refunded a new permission to
-// be sent, not earlier than [LedgerConfig.ResendPause] after the last one. A new
+// be sent, not earlier than [LedgerConfig.ResendPause] after the last one has ended. A new
 // identifier is taken only where its transaction ended unpaid and no send of the
 // job ever ended without an answer. Where it may have been executed meanwhile it is
 // looked up once more before it is sent.

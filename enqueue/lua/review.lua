@@ -1,5 +1,5 @@
 -- review carries out a person's decision. A: fail or resend, the pause after the
--- last send (ms), sends allowed from now on, the highest generation.
+-- last send or its end (ms), sends allowed from now on, the highest generation.
 -- Answers: done, missing, no, executed (a transaction of it is known), used (its
 -- identifier is used up and no other may be taken).
 local action, pause, allowed, top = A[1], tonumber(A[2]), tonumber(A[3]), tonumber(A[4])
@@ -24,7 +24,11 @@ local born = R.i or inc
 if now < barrier or (R.i and strange) then
   born = '?'
 end
-local at = math.max(now, number('sn') + pause)
+local last = number('sn')
+if R.c == 'TRANSACTION_ENDED' and R.fa then -- the number rests from its end on
+  last = number('ca') + number('fa')
+end
+local at = math.max(now, last + pause)
 local set = {'mx', number('n') + allowed, 'c', '', 'i', born, 'nb', int(now)}
 local del = {'pf', 'au', 'e', 'ea', 'ex', 'tx', 'x0'}
 if state ~= 'needs_review' and R.tx and R.c == 'TRANSACTION_ENDED' then -- known to have ended: its identifier is used up
