@@ -107,6 +107,8 @@ func explainReview(code string) string {
 		return "Reloadly says that its identifier was used and shows no transaction of it. Ask Reloadly, then decide by review adopt, fail or resend."
 	case CodeExpired, CodeTooManySends:
 		return "It was not executed as far as Reloadly shows, but a send of it ended without an answer. Decide by review fail or resend."
+	case "":
+		return "Reloadly refused it without a code. Decide by review fail or resend."
 	default:
 		return fmt.Sprintf("Reloadly refused it with a code that is not known (%s). Decide by review fail or resend.", code)
 	}

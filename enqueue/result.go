@@ -54,6 +54,9 @@ func (r *Record) Result() Result {
 	if !r.NextAt.IsZero() && !r.State.Settled() {
 		result.NextAction = &r.NextAt
 	}
+	if r.State == Queued && r.Reason == "" && r.TopUp.NotBefore.After(time.Now()) {
+		result.Reason = Scheduled
+	}
 	result.Explanation = explain(result)
 	return result
 }

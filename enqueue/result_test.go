@@ -81,10 +81,30 @@ func TestExplanations(t *testing.T) {
 	for _, code := range []string{CodeUnresolved, CodeRecordLost, CodeExecutedAfter, CodeForeign, CodeIdentifierInUse, CodeExpired} {
 		add(code, Result{State: NeedsReview, Code: code})
 	}
+	add("no code", Result{State: NeedsReview})
 	add("double", Result{State: Succeeded, Code: CodeDouble})
 	if explain(Result{}) != "" {
 		t.Error("a state that does not exist is explained")
 	}
+}
+
+// A job that waits for its time says so, until then.
+func TestScheduledJobSaysSo(t *testing.T) {
+	inWorld(t, func(w *world) {
+		j := job("a")
+		j.NotBefore = time.Now().Add(time.Hour)
+		r, err := w.c.TopUp(w.Context(), j)
+		if err != nil || r.Reason != Scheduled {
+			t.Errorf("%q, %v", r.Reason, err)
+		}
+		if r := w.record("a").Result(); r.Reason != Scheduled || r.Explanation != "It waits for its notBefore." {
+			t.Errorf("%q: %s", r.Reason, r.Explanation)
+		}
+		time.Sleep(2 * time.Hour)
+		if r := w.record("a").Result(); r.Reason != "" {
+			t.Errorf("%q when its time has come", r.Reason)
+		}
+	})
 }
 
 func TestTransactionIsPacked(t *testing.T) {
