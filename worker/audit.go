@@ -196,10 +196,15 @@ func (a *Auditor) executed(ctx context.Context, r *enqueue.Record, t *reloadly.T
 		return nil, err
 	}
 	if answer.Word == enqueue.AnswerDouble {
-		if err := a.holds.Place(ctx, Hold{Scope: ScopeAll, Reason: enqueue.Paused, By: "audit"}); err != nil {
+		// Each look finds it again for days, and somebody has released the hold meanwhile.
+		named, err := a.named(ctx, t.TransactionID, Booked)
+		if err == nil && !named {
+			err = a.holds.Place(ctx, Hold{Scope: ScopeAll, Reason: enqueue.Paused, By: "audit"})
+		}
+		if err != nil {
 			return nil, err
 		}
-		return &Finding{Verdict: Booked, Why: fmt.Sprintf("job %s was paid twice: everything is on hold", id)}, nil
+		return &Finding{Verdict: Booked, Why: fmt.Sprintf("job %s was paid twice: everything was put on hold", id)}, nil
 	}
 	if answer.State == r.State { // another worker was faster
 		return nil, nil

@@ -175,6 +175,14 @@ func TestAuditFindsADouble(t *testing.T) {
 		if err != nil || len(holds) != 1 || holds[0].Scope != worker.ScopeAll {
 			t.Errorf("holds %v, %v", holds, err)
 		}
+		// Somebody has seen to it: the looks of the next days do not stop everything again.
+		if err := worker.NewHolds(w.rdb, worker.HoldConfig{}).Lift(context.Background(), worker.ScopeAll); err != nil {
+			t.Fatal(err)
+		}
+		w.differences(audit)
+		if holds, err := worker.NewHolds(w.rdb, worker.HoldConfig{}).List(context.Background()); err != nil || len(holds) != 0 {
+			t.Errorf("held again: %v, %v", holds, err)
+		}
 		if err := w.sim.Reverse(first); err != nil {
 			t.Fatal(err)
 		}

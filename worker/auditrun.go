@@ -66,10 +66,24 @@ func (a *Auditor) note(ctx context.Context, audit *Audit) error {
 // widest is by how much Reloadly's dates may be off ([reloadly.ReportQuery]).
 const widest = 2 * 24 * time.Hour
 
+// namedAs is what is kept of a finding.
+func namedAs(transactionID int64, v Verdict) string {
+	return strconv.FormatInt(transactionID, 10) + " " + string(v)
+}
+
+// named reports whether a look before this one told of a finding.
+func (a *Auditor) named(ctx context.Context, transactionID int64, v Verdict) (bool, error) {
+	err := a.rdb.ZScore(ctx, auditNamedKey, namedAs(transactionID, v)).Err()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return false, fmt.Errorf("audit: transaction %d: %w", transactionID, err)
+	}
+	return err == nil, nil
+}
+
 // name finds out whether a finding is new, and tells of it where it is.
 func (a *Auditor) name(ctx context.Context, f *Finding) error {
 	added, err := a.rdb.ZAddNX(ctx, auditNamedKey, redis.Z{
-		Score: float64(time.Now().UnixMilli()), Member: strconv.FormatInt(f.TransactionID, 10) + " " + string(f.Verdict),
+		Score: float64(time.Now().UnixMilli()), Member: namedAs(f.TransactionID, f.Verdict),
 	}).Result()
 	if err != nil {
 		return fmt.Errorf("audit: name transaction %d: %w", f.TransactionID, err)
