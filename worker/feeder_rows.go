@@ -248,7 +248,7 @@ func (f *Feeder) glance(ctx context.Context, c *fed, rows []*fedRow, now time.Ti
 		switch {
 		case c.look.State == campaign.Cancelled:
 			withdraw, stands = append(withdraw, r), append(stands, g.Version)
-		case r.reason == enqueue.Paused && g.Version > r.woken && !f.holds.held(c.name, r.operator):
+		case r.reason == enqueue.Paused && g.Version > r.woken && !f.holds.mayBeHeld(c.name, r.operator):
 			wake, versions = append(wake, r), append(versions, g.Version)
 		}
 	}

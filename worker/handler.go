@@ -77,6 +77,7 @@ func (w *Worker) attempt(ctx context.Context, r *enqueue.Record, version int64) 
 		if refusal != nil && !final(refusal) {
 			return w.notReady(ctx, r, refusal)
 		}
+		r.TopUp.OperatorID = operatorID // for the operator's hold and breaker
 	}
 	over, err := w.overLimit(ctx, r)
 	if err != nil {
@@ -127,7 +128,6 @@ func (w *Worker) attempt(ctx context.Context, r *enqueue.Record, version int64) 
 	o := w.verdict(r, transaction, err)
 	o.Claim = claim
 	sent = o.Kind == enqueue.KindUnknown || o.Transaction != nil
-	r.TopUp.OperatorID = operatorID // for the operator's breaker, also where it was detected
 	w.tellGate(ctx, r, o)
 	leave() // the answer is booked while the next POST is under way
 	if o.Reason == enqueue.RecentlyRecharged {

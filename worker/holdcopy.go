@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -42,6 +43,22 @@ func (h *Holds) Find(r *enqueue.Record) (Hold, bool) {
 func (h *Holds) held(campaign string, operator int64) bool {
 	_, held := h.Find(&enqueue.Record{TopUp: enqueue.TopUp{Campaign: campaign, OperatorID: operator}})
 	return held
+}
+
+// mayBeHeld is held for a row: one whose operator is not known yet may be of any that a
+// person holds.
+func (h *Holds) mayBeHeld(campaign string, operator int64) bool {
+	if held := h.held(campaign, operator); held || operator != 0 {
+		return held
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for scope, hold := range h.now.holds {
+		if hold.manual() && strings.HasPrefix(scope, "operator:") {
+			return true
+		}
+	}
+	return false
 }
 
 // campaignHeld reports whether nothing of a campaign may be sent.
