@@ -168,7 +168,7 @@ func readSubmitted(t TopUp, value any) submitted {
 		now := time.UnixMilli(ms).UTC()
 		r := Record{TopUp: t, State: Queued, Version: 1, CreatedAt: now, UpdatedAt: now, NextAt: now}
 		if t.NotBefore.After(now) {
-			r.Reason, r.NextAt = Scheduled, t.NotBefore
+			r.NextAt = t.NotBefore
 		}
 		return submitted{Answered{Result: r.Result(), Created: true}, firstTask(t)}
 	case "exists":

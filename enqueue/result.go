@@ -54,11 +54,19 @@ func (r *Record) Result() Result {
 	if !r.NextAt.IsZero() && !r.State.Settled() {
 		result.NextAction = &r.NextAt
 	}
-	if r.State == Queued && r.Reason == "" && r.TopUp.NotBefore.After(time.Now()) {
-		result.Reason = Scheduled
+	if r.State == Queued {
+		result.Reason = waitsFor(r.Reason, r.TopUp.NotBefore)
 	}
 	result.Explanation = explain(result)
 	return result
+}
+
+// waitsFor is why a queued job waits: a record says nothing of its own notBefore.
+func waitsFor(reason Reason, notBefore time.Time) Reason {
+	if reason == "" && notBefore.After(time.Now()) {
+		return Scheduled
+	}
+	return reason
 }
 
 // statusSuccessful is Reloadly's word for a transaction that was paid.

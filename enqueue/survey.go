@@ -160,7 +160,8 @@ func (l *Ledger) surveyStates(ctx context.Context, s *Survey, shard int, from in
 func standingPlace(values []string) Place {
 	p := Place{State: State(values[0]), Queue: QueueFollowups}
 	if p.State == Queued {
-		p.Reason = Reason(values[3])
+		notBefore, _ := strconv.ParseInt(values[6], 10, 64) // 0 where there is none
+		p.Reason = waitsFor(Reason(values[3]), time.UnixMilli(notBefore))
 	}
 	switch {
 	case p.State != Queued || values[4] != "1":

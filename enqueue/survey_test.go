@@ -100,8 +100,15 @@ func TestSurveyOfABackdatedJob(t *testing.T) {
 		if _, err := w.c.TopUp(w.Context(), j); err != nil {
 			t.Fatal(err)
 		}
+		waiting := Place{Queued, Scheduled, QueueTopUps}
+		if s, err := w.l.Survey(w.Context(), 10); err != nil || s.Places[waiting] != 1 {
+			t.Errorf("%+v, %v", s.Places, err)
+		}
 		time.Sleep(2 * time.Hour)
 		s, err := w.l.Survey(w.Context(), 10)
+		if s.Places[waiting] != 0 {
+			t.Errorf("%+v after its notBefore", s.Places)
+		}
 		if err != nil || s.OldestQueued.ID != "backdated" || s.OldestQueued.Since.UnixMilli() != came.UnixMilli() {
 			t.Errorf("%+v, %v", s.OldestQueued, err)
 		}

@@ -16,11 +16,7 @@ while a <= #ARGV do
   local job, not_before, count = ARGV[a], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
   local record, tomb = KEYS[k], KEYS[k + 1]
   if redis.call('EXISTS', record, tomb) == 0 then
-    local na = at
-    if not_before > now then
-      na = int(not_before)
-      redis.call('HSET', record, 'r', 'scheduled')
-    end
+    local na = not_before > now and int(not_before) or at
     redis.call('HSET', record, 's', 'queued', 'v', '1', 'i', born, 'ca', at, 'na', na, unpack(ARGV, a + 3, a + 2 + count))
     due[#due + 1] = int(tonumber(na) + grace)
     due[#due + 1] = job
