@@ -10,7 +10,7 @@ demo:
 ## test: every test, with the race detector; a skipped test is a failure
 test: redis prometheus
 	@out=$$(mktemp); trap 'rm -f "$$out"' EXIT; \
-	go test -race -timeout 20m -v ./... >"$$out" 2>&1; rc=$$?; \
+	go test -race -timeout 40m -v ./... >"$$out" 2>&1; rc=$$?; \
 	grep -E '^(ok|FAIL|panic:|WARNING: DATA RACE)|^\? |^ *--- (FAIL|SKIP)' "$$out"; \
 	if [ $$rc -ne 0 ]; then cat "$$out"; exit $$rc; fi; \
 	if grep -qE '^ *--- SKIP' "$$out"; then \
