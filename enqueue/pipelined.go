@@ -18,7 +18,7 @@ func Pipelined(rdb redis.UniversalClient) (redis.UniversalClient, error) {
 		return rdb, nil
 	}
 	pipelined, err := pipeliner.AutoPipeline()
-	if err != nil { // only where rdb was given bad options for it
+	if err != nil { // a Ring has none, and rdb may have been given bad options for it
 		return rdb, fmt.Errorf("join commands into pipelines: %w", err)
 	}
 	return pipelined, nil

@@ -59,7 +59,7 @@ func TestPaidUnderALaterIdentifierAndForgotten(t *testing.T) {
 		stop()
 		w.redis.FlushAll()
 		defer w.run(w.worker("w2", nil))() // which knows nothing of the Redis before
-		time.Sleep(11 * time.Minute) // a new Redis is trusted by then
+		time.Sleep(11 * time.Minute)       // a new Redis is trusted by then
 		_ = w.jobs.Close()
 		w.jobs = w.producer()
 		w.submit(job("a"))

@@ -43,7 +43,7 @@ func New(cfg Config) (*Worker, error) {
 	}
 	pipelined, err := enqueue.Pipelined(cfg.Redis)
 	if err != nil {
-		return nil, fmt.Errorf("worker: %w", err)
+		cfg.Logger.Warn("the ledger goes on without pipelines", "error", err)
 	}
 	holds := NewHolds(cfg.Redis, HoldConfig{
 		ProbeMin: cfg.scaled(30 * time.Second), ProbeMax: cfg.scaled(5 * time.Minute), Who: cfg.Name, Logger: cfg.Logger,

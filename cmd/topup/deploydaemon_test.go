@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -79,7 +80,8 @@ func stop(t *testing.T, p *daemon) {
 		t.Fatal(err)
 	}
 	eventually(t, time.Minute, p.name+" stops", func() bool { is, err := p.ended(); return is && err == nil })
-	for began, ended := range map[string]string{"worker started": "worker ended", `"msg":"serving"`: "serving ended"} {
+	for began, command := range map[string]string{"worker started": "worker", `"msg":"serving"`: "serve"} {
+		ended := fmt.Sprintf(`"msg":"ended","command":%q`, command)
 		if text := p.out.text(); strings.Contains(text, began) && (!strings.Contains(text, "what is under way is waited for") || !strings.Contains(text, ended)) {
 			t.Errorf("the log of %s breaks off:\n%s", p.name, text)
 		}

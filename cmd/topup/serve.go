@@ -49,7 +49,7 @@ func (a *app) serveCommand() *cobra.Command {
 			}
 			defer rereadOnHangup(ctx, a.settings, o, nil, log)()
 			log.Info("serving", "address", listener.Addr().String(), "redis", o.url, "webhook", a.settings.WebhookSecret != "", "monitor", shown)
-			return logEnd(ctx, log, "serving", func() error { return server.Serve(ctx, listener) })
+			return logEnd(ctx, log, "serve", func() error { return server.Serve(ctx, listener) })
 		},
 	}
 }

@@ -59,10 +59,10 @@ func (a *app) workerCommand() *cobra.Command {
 
 // logEnd runs what runs until ctx ends, and has the log say that it was asked to end,
 // and did: a log that breaks off without it is of a process that was killed.
-func logEnd(ctx context.Context, log *slog.Logger, name string, run func() error) error {
+func logEnd(ctx context.Context, log *slog.Logger, command string, run func() error) error {
 	said := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		log.Info(name + " ends: what is under way is waited for")
+		log.Info("asked to end: what is under way is waited for", "command", command)
 		close(said)
 	})
 	err := run()
@@ -70,7 +70,7 @@ func logEnd(ctx context.Context, log *slog.Logger, name string, run func() error
 		<-said
 	}
 	if err == nil {
-		log.Info(name + " ended")
+		log.Info("ended", "command", command)
 	}
 	return err
 }
