@@ -113,7 +113,7 @@ var ledgerScripts = sync.OnceValue(func() map[string]string {
 	return map[string]string{
 		submitScript.Hash(): "submit", beginScript.Hash(): "begin", outcomeScript.Hash(): "outcome", absentScript.Hash(): "absent",
 		waitScript.Hash(): "wait", delayScript.Hash(): "delay", lapseScript.Hash(): "lapse", missingScript.Hash(): "missing",
-		cancelScript.Hash(): "cancel", reviewScript.Hash(): "review",
+		cancelScript.Hash(): "cancel", giveUpScript.Hash(): "giveup", reviewScript.Hash(): "review",
 	}
 })
 

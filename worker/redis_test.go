@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,16 +18,17 @@ import (
 )
 
 // named has a Redis show a run_id, as miniredis does not.
-type named struct{ id *string }
+type named struct{ id *atomic.Value }
 
 func (n named) DialHook(next redis.DialHook) redis.DialHook { return next }
 func (n named) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		info, ok := cmd.(*redis.StringCmd)
-		if !ok || cmd.Name() != "info" || *n.id == "" {
+		id, _ := n.id.Load().(string)
+		if !ok || cmd.Name() != "info" || id == "" {
 			return next(ctx, cmd)
 		}
-		info.SetVal("# Server\r\nrun_id:" + *n.id + "\r\n")
+		info.SetVal("# Server\r\nrun_id:" + id + "\r\n")
 		return nil
 	}
 }
@@ -39,7 +41,8 @@ func (n named) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 func TestLogOfARestartedRedis(t *testing.T) {
 	for _, away := range []time.Duration{5 * time.Second, 2 * time.Minute} {
 		together(t, func(f *fleet) {
-			id := "first"
+			var id atomic.Value
+			id.Store("first")
 			rdb := f.process()
 			rdb.AddHook(named{&id})
 			var log bytes.Buffer
@@ -50,10 +53,10 @@ func TestLogOfARestartedRedis(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- w.watchRedis(f.ctx) }()
 			time.Sleep(3 * time.Second)
-			id = ""
+			id.Store("")
 			f.down.Store(true)
 			time.Sleep(away)
-			id = "second"
+			id.Store("second")
 			f.down.Store(false)
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()

@@ -23,6 +23,7 @@ type callerConfig struct {
 	Submit   []enqueue.TopUp // one by one
 	Bulk     []enqueue.TopUp // together
 	Cancel   string
+	GiveUp   string // the id of a job that must not be sent any more
 	Fail     string // the id of a job that a person ends as unpaid
 }
 
@@ -47,6 +48,15 @@ func playCaller(ctx context.Context, text string) error {
 	}
 	if cfg.Cancel != "" {
 		if _, err := client.Cancel(ctx, cfg.Cancel); err != nil {
+			return err
+		}
+	}
+	if cfg.GiveUp != "" {
+		r, err := client.Ledger().Load(ctx, cfg.GiveUp)
+		if err != nil {
+			return err
+		}
+		if _, err := client.Ledger().GiveUp(ctx, r); err != nil {
 			return err
 		}
 	}

@@ -37,6 +37,7 @@ var crashPoints = slices.Concat(
 	around(crashPoint{name: "submit", what: "a job is written to the ledger", caller: true}),
 	around(crashPoint{name: "wake", what: "its first wake-up is handed to the queue", caller: true}),
 	around(crashPoint{name: "cancel", what: "a job is withdrawn", caller: true}),
+	around(crashPoint{name: "giveup", what: "a job of a cancelled campaign is given up", caller: true}),
 	around(crashPoint{name: "review", what: "a person's decision is written", caller: true}),
 	around(crashPoint{name: "load", what: "a job that was dequeued is read", times: 2}),
 	around(crashPoint{name: "begin", what: "the permission to send is written", times: 2}),
@@ -251,10 +252,15 @@ func (g *stage) play(ctx context.Context, p crashPoint, c *crashed, binary, call
 	if err := repeated(submission); err != nil {
 		return err
 	}
-	if strings.HasPrefix(p.name, "cancel:") {
+	if withdrawn := strings.HasPrefix(p.name, "cancel:"); withdrawn || strings.HasPrefix(p.name, "giveup:") {
 		j := g.job("crash-withdrawn", "5555")
 		j.topUp.NotBefore = time.Now().Add(time.Hour).Truncate(time.Millisecond)
-		cfg := callerConfig{Submit: []enqueue.TopUp{j.topUp}, Cancel: j.topUp.ID}
+		cfg := callerConfig{Submit: []enqueue.TopUp{j.topUp}}
+		if withdrawn {
+			cfg.Cancel = j.topUp.ID
+		} else {
+			cfg.GiveUp = j.topUp.ID
+		}
 		if err := errors.Join(dying(cfg), repeated(cfg)); err != nil {
 			return err
 		}
