@@ -69,13 +69,21 @@ func (c *Client) Ledger() *Ledger { return c.ledger }
 // Redis client open.
 func (c *Client) Close() error { return c.waiters.close() }
 
-// pipelining is asynq's own client for the wake-ups of many jobs.
+// pipelining is asynq's own client on a connection that joins the commands of many
+// goroutines into pipelines. The pipeliner belongs to the Redis client, which ends it.
 func (c *Client) pipelining() *asynq.Client {
-	rdb, err := Pipelined(c.rdb)
-	if err != nil {
-		c.cfg.Logger.Warn("bulk submission goes on without pipelines", "error", err)
+	pipeliner, ok := c.rdb.(interface {
+		AutoPipeline() (*redis.AutoPipeliner, error)
+	})
+	if !ok {
+		return c.tasks
 	}
-	return asynq.NewClientFromRedisClient(rdb)
+	ap, err := pipeliner.AutoPipeline()
+	if err != nil { // only where the Redis client was given bad options for it
+		c.cfg.Logger.Warn("bulk submission goes on without pipelines", "error", err)
+		return c.tasks
+	}
+	return asynq.NewClientFromRedisClient(ap)
 }
 
 // TopUp submits one job and returns it as the ledger has it. Submitting it again

@@ -41,17 +41,13 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	pipelined, err := enqueue.Pipelined(cfg.Redis)
-	if err != nil {
-		cfg.Logger.Warn("the ledger goes on without pipelines", "error", err)
-	}
 	holds := NewHolds(cfg.Redis, HoldConfig{
 		ProbeMin: cfg.scaled(30 * time.Second), ProbeMax: cfg.scaled(5 * time.Minute), Who: cfg.Name, Logger: cfg.Logger,
 	})
 	return &Worker{
 		cfg: cfg, log: cfg.Logger, client: cfg.Reloadly, holds: holds,
-		ledger: enqueue.NewLedger(pipelined, cfg.Ledger),
-		queue:  asynq.NewClientFromRedisClient(pipelined),
+		ledger: enqueue.NewLedger(cfg.Redis, cfg.Ledger),
+		queue:  asynq.NewClientFromRedisClient(cfg.Redis),
 		limit:  campaign.NumberLimit{Redis: cfg.Redis, PerDay: cfg.MaxPerNumberPerDay, Key: cfg.NumberKey},
 		slots:  make(chan struct{}, cfg.InFlight),
 		ending: make(chan struct{}),
