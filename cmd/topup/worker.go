@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/spf13/cobra"
 )
@@ -60,14 +61,11 @@ func (a *app) workerCommand() *cobra.Command {
 // logEnd runs what runs until ctx ends, and has the log say that it was asked to end,
 // and did: a log that breaks off without it is of a process that was killed.
 func logEnd(ctx context.Context, log *slog.Logger, command string, run func() error) error {
-	said := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		log.Info("asked to end: what is under way is waited for", "command", command)
-		close(said)
-	})
+	say := sync.OnceFunc(func() { log.Info("asked to end: what is under way is waited for", "command", command) })
+	defer context.AfterFunc(ctx, say)()
 	err := run()
-	if !stop() {
-		<-said
+	if ctx.Err() != nil { // run can be faster than what ctx calls
+		say()
 	}
 	if err == nil {
 		log.Info("ended", "command", command)
