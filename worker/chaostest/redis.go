@@ -79,6 +79,14 @@ func (r *redisServer) start(ctx context.Context) error {
 	r.mu.Lock()
 	r.process = p
 	r.mu.Unlock()
+	return r.answers(ctx)
+}
+
+// answers waits until the server has loaded its file.
+func (r *redisServer) answers(ctx context.Context) error {
+	r.mu.Lock()
+	p := r.process
+	r.mu.Unlock()
 	for deadline := time.Now().Add(20 * time.Second); r.direct.Ping(ctx).Err() != nil; time.Sleep(10 * time.Millisecond) {
 		select {
 		case <-p.done:

@@ -71,6 +71,9 @@ func runWorld(ctx context.Context, s settings, binary, parent string) (*outcome,
 	if err != nil {
 		return nil, fmt.Errorf("seed %d (see %s): %w", s.Seed, dir, err)
 	}
+	if err := w.redis.answers(ctx); err != nil { // a run that shows enough can end while it loads
+		return nil, fmt.Errorf("seed %d (see %s): %w", s.Seed, dir, err)
+	}
 	e, err := w.collect(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("seed %d: read what happened (see %s): %w", s.Seed, dir, err)
