@@ -120,7 +120,7 @@ func TestMemoryOfAFinishedJob(t *testing.T) {
 	rdb := realRedis(t, "--appendonly", "no")
 	// The slope between two sizes leaves out scripts, connections and counters. One is
 	// four times the other: Redis' table of keys, which doubles, is as full in both.
-	const few, many = 1500, 6000
+	const few, many = 600, 2400
 	slope := func(run func(*bench) measure) float64 {
 		used := func(jobs int) int64 {
 			s := &bench{TB: t, direct: rdb, rdb: rdb, inFlight: 10, jobs: jobs}
