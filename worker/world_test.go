@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -40,6 +41,7 @@ type world struct {
 func bubble(t *testing.T, cfg sandbox.Config, f func(w *world)) {
 	t.Helper()
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // the scripts of virtual days are mostly garbage
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cfg)
 		defer w.close() // also where f ends early: what stays open would hide why
